@@ -1,0 +1,270 @@
+"""The command line of Spanmill: `spanmill COMMAND`, or `python beam_runner.py COMMAND` from a checkout.
+
+It reads options, calls one function of `pipelines` or `trainer`, and prints what came of it. Both are imported only when a command
+runs, so that `--help` costs nothing.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or recipe, 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from contracts.errors import SpanmillError
+
+if TYPE_CHECKING:
+    from pipelines.engine import Engine
+    from pipelines.recipe import Recipe
+    from trainer.config import TrainSettings
+
+STAGES = ("curate", "dedup", "tokenizer", "shard")
+"""In the order they run; `train` follows."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What all commands that make something share."""
+
+    config: str
+    output: str
+    input: str
+    settings: tuple[str, ...]
+    verbose: bool
+    quiet: bool
+    beam: tuple[str, ...]
+
+    def recipe(self) -> Recipe:
+        """The recipe, the trainer's section included in the check."""
+        from pipelines.recipe import load
+
+        recipe = load(self.config, list(self.settings))
+        self.train_settings(recipe)
+        return recipe
+
+    def train_settings(self, recipe: Recipe) -> TrainSettings:
+        """The recipe's section `train`, checked by the room that owns it."""
+        from contracts.settings import build
+        from trainer.config import TrainSettings
+
+        return build(TrainSettings, recipe.train, f"{self.config or 'settings'}, section [train]")
+
+    def engine(self) -> Engine:
+        """Where the job runs."""
+        from pipelines.engine import Engine
+        from pipelines.progress import Reporter
+
+        return Engine(self.beam, Reporter(self.quiet), self.verbose)
+
+
+class Commands(click.Group):
+    """Lists commands in the order of the line, not of the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In order of definition."""
+        return list(self.commands)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="spanmill")
+def cli() -> None:
+    """Source code and prose in; packed, span-corrupted, traceable token shards and a trained model out.
+
+    A run is a folder (--output). `run` makes all stages in it and goes on where an interrupted run stopped; each stage can also be
+    made alone. Options that Spanmill does not know are Beam's: --runner=SparkRunner, --direct_num_workers=2, …
+    """
+
+
+def making(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of commands that make something."""
+    for option in (
+        click.option("--quiet", is_flag=True, help="Print the result only."),
+        click.option("--verbose", is_flag=True, help="Show Beam's own messages, and tracebacks of errors."),
+        click.option(
+            "--set", "settings", metavar="SECTION.KEY=VALUE", multiple=True, help="Change one setting of the recipe. Repeatable."
+        ),
+        click.option("--input", metavar="DIR", default="", help="Another run to take earlier stages from, if --output lacks them."),
+        click.option("--output", metavar="DIR", required=True, help="The run's folder or URL."),
+        click.option(
+            "--config", metavar="FILE.toml", default="", help="The recipe. Without one, all settings have their defaults."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _stage_command(name: str, summary: str) -> None:
+    @cli.command(name, help=summary, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+    @making
+    @click.pass_context
+    def command(ctx: click.Context, **values: Any) -> None:
+        options = _options(ctx, values)
+        recipe = options.recipe()
+        _make(name, recipe, options)
+
+
+def _make(name: str, recipe: Recipe, options: Options) -> None:
+    """One stage, and a line on what it made."""
+    from pipelines.curate import curate
+    from pipelines.dedup import dedup
+    from pipelines.shard import shard
+    from pipelines.summary import one_line
+    from pipelines.tokenizer import tokenizer
+
+    engine = options.engine()
+    if name == "curate":
+        manifest = curate(recipe, options.output, engine)
+    else:
+        stages = {"dedup": dedup, "tokenizer": tokenizer, "shard": shard}
+        manifest = stages[name](recipe, options.output, options.input, engine)
+    engine.reporter.say(f"  {one_line(manifest)}")
+
+
+@cli.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@making
+@click.option("--until", type=click.Choice([*STAGES, "train"]), default="train", show_default=True, help="Last stage to make.")
+@click.pass_context
+def run(ctx: click.Context, until: str, **values: Any) -> None:
+    """Make all stages: curate, dedup, tokenizer, shard, train; go on where an interrupted run stopped."""
+    options = _options(ctx, values)
+    recipe = options.recipe()
+    wanted = [*STAGES, "train"]
+    for name in wanted[: wanted.index(until) + 1]:
+        if name == "train":
+            _train(recipe, options)
+        else:
+            _make(name, recipe, options)
+    _report(options.output, quiet=options.quiet)
+
+
+_stage_command("curate", "Read the sources, keep what the filters allow, and say why not for the rest.")
+_stage_command("dedup", "Find exact and near-duplicates among the kept documents.")
+_stage_command("tokenizer", "Train a byte-level BPE on a sample of the kept text, or take over an existing one.")
+_stage_command("shard", "Encode, corrupt, pack, and write shards.")
+
+
+@cli.command()
+@making
+@click.pass_context
+def train(ctx: click.Context, **values: Any) -> None:
+    """Train a small model on the shards; goes on from its newest checkpoint."""
+    options = _options(ctx, values)
+    _train(options.recipe(), options)
+
+
+def _train(recipe: Recipe, options: Options) -> None:
+    from trainer.train import train as train_model
+
+    train_model(options.output, options.train_settings(recipe), options.engine().reporter.say)
+
+
+@cli.command()
+@click.argument("directory")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+def stats(directory: str, as_json: bool) -> None:
+    """Show what a run holds: documents, drop reasons, licences, duplicates, tokens, objectives, padding; draws plots."""
+    if as_json:
+        import json
+
+        from pipelines.stats import collect
+
+        click.echo(json.dumps(collect(directory), indent=2, sort_keys=True, ensure_ascii=False))
+    else:
+        _report(directory, quiet=False)
+
+
+def _report(directory: str, *, quiet: bool) -> None:
+    from pipelines.plots import draw
+    from pipelines.stats import collect
+    from pipelines.tables import show
+
+    found = collect(directory)
+    plots = draw(found, directory)
+    if not quiet:
+        show(found, plots)
+
+
+@cli.command()
+@click.argument("directory")
+@click.option("--quiet", is_flag=True, help="Print problems only.")
+def verify(directory: str, quiet: bool) -> None:
+    """Recompute every checksum and invariant of a run."""
+    from pipelines.progress import Reporter
+    from pipelines.verify import verify as verify_run
+
+    problems = verify_run(directory, Reporter(quiet))
+    for problem in problems:
+        click.echo(problem)
+    if problems:
+        raise SpanmillError(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} found in {directory}.")
+    if not quiet:
+        click.echo(f"{directory}: everything is as its manifests say.")
+
+
+@cli.command()
+@click.argument("directory")
+@click.option("--prefix", type=click.Path(exists=True, dir_okay=False), required=True, help="File with the text before the hole.")
+@click.option(
+    "--suffix",
+    type=click.Path(exists=True, dir_okay=False),
+    help="File with the text after it; without one, the text is continued.",
+)
+@click.option("--max-tokens", type=click.IntRange(1), default=64, show_default=True)
+@click.option("--temperature", type=click.FloatRange(0), default=0.0, show_default=True, help="0 takes the likeliest token.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+def sample(directory: str, prefix: str, suffix: str | None, max_tokens: int, temperature: float, seed: int) -> None:
+    """Let the model of a run fill in what lies between two files, or continue one."""
+    from trainer.sample import Sampler
+
+    sampler = Sampler.open(directory)
+    before = _text(prefix)
+    if suffix is None:
+        click.echo(sampler.complete(before, max_tokens=max_tokens, temperature=temperature, seed=seed))
+    else:
+        click.echo(sampler.infill(before, _text(suffix), max_tokens=max_tokens, temperature=temperature, seed=seed))
+
+
+def _text(path: str) -> str:
+    from pathlib import Path
+
+    try:
+        return Path(path).read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise SpanmillError(f"{path} is not UTF-8 (byte {error.start}): convert it first.") from None
+
+
+def _options(ctx: click.Context, values: dict[str, Any]) -> Options:
+    beam = tuple(ctx.args)
+    if beam:
+        from pipelines.beam_options import check
+
+        check(beam, [option for each in ctx.command.params for option in each.opts])
+    return Options(beam=beam, **values)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs a command and exits."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        sys.exit(cli.main(arguments, prog_name="spanmill", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except SpanmillError as error:
+        if "--verbose" in arguments:
+            raise
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("\nStopped. What is done is kept: the same command goes on from there.", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""Arrow schemas of everything that stages write for one another.
+
+curate  ──▶ DOCUMENT  documents/PART.parquet     what was kept
+        ──▶ DECISION  decisions/PART.parquet     what was not, and why
+dedup   ──▶ REMOVAL   removals/BUCKET.parquet    what was a duplicate, of what, and how similar
+shard   ──▶ shard_schema(...)  SOURCE/*.arrow    packed rows of token ids and their segments
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pyarrow as pa
+
+FORMAT_VERSION: Final = 1
+"""Version of every file layout in this module; a reader refuses any other."""
+
+DOC_ID: Final = pa.binary(16)
+"""xxh3-128 of (source name, locator, text), big-endian. Stable when a corpus is renamed or re-partitioned."""
+
+DOCUMENT: Final = pa.schema(
+    [
+        pa.field("doc_id", DOC_ID, nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("text", pa.large_string(), nullable=False),
+        pa.field("language", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("repo", pa.string(), nullable=False),
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("stars", pa.int64(), nullable=True),
+        pa.field("licenses", pa.list_(pa.string()), nullable=False),
+        pa.field("license_evidence", pa.string(), nullable=False),
+        pa.field("origin", pa.string(), nullable=False),
+        pa.field("content_hash", pa.binary(16), nullable=False),
+    ]
+)
+"""One document. `origin` is "INPUT#ROW": INPUT the xxh3-64 of the input file's bytes (curate/inputs.parquet says where that
+file lay), ROW its row, line or 0. It does not hold the file's name, so that renaming a corpus changes no output byte.
+`content_hash` is the xxh3-128 of the UTF-8 text. `licenses` are SPDX expressions as found; `license_evidence` says where."""
+
+KINDS: Final = ("code", "prose", "issue", "commit", "notebook")
+
+DECISION: Final = pa.schema(
+    [
+        pa.field("doc_id", DOC_ID, nullable=False),
+        pa.field("origin", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("language", pa.string(), nullable=False),
+        pa.field("outcome", pa.string(), nullable=False),
+        pa.field("check", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+    ]
+)
+"""One document that was not kept. `outcome` is "dropped" (a filter's rule) or "quarantined" (it could not be read).
+An input that cannot be read as a whole is one row with ROW = 0 and its cause. `reason` never quotes the text."""
+
+REMOVAL: Final = pa.schema(
+    [
+        pa.field("doc_id", DOC_ID, nullable=False),
+        pa.field("keeper_id", DOC_ID, nullable=False),
+        pa.field("jaccard", pa.float32(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+    ]
+)
+"""One duplicate. `jaccard` is measured on the shingle sets, never estimated; `kind` is "exact" or "near"."""
+
+OBJECTIVES: Final = ("padding", "causal", "span_corruption")
+"""Names by the code stored in `segments.kind`. Codes are part of the format: append, never reorder."""
+
+SEGMENT: Final = pa.struct(
+    [
+        pa.field("doc_id", DOC_ID, nullable=False),
+        pa.field("doc_start", pa.int64(), nullable=False),
+        pa.field("start", pa.int32(), nullable=False),
+        pa.field("length", pa.int32(), nullable=False),
+        pa.field("kind", pa.uint8(), nullable=False),
+        pa.field("loss_start", pa.int32(), nullable=False),
+    ]
+)
+"""A stretch of one row that one example fills. `start`, `length`: tokens of the row; `doc_start`: tokens of the plain
+document before it; `kind`: index into OBJECTIVES; `loss_start`: first token of the segment (0-based within it) that is a target."""
+
+SHARD_METADATA_KEY: Final = b"spanmill"
+"""Key of the JSON in a shard's schema metadata."""
+
+
+def token_type(vocab_size: int) -> pa.DataType:
+    """uint16 for vocabularies up to 65,536 ids, uint32 beyond."""
+    return pa.uint16() if vocab_size <= 65_536 else pa.uint32()
+
+
+def shard_schema(context_length: int, vocab_size: int, metadata: bytes) -> pa.Schema:
+    """Schema of one shard; a row holds `context_length + 1` ids, so that inputs and targets are both that long."""
+    ids = pa.list_(pa.field("item", token_type(vocab_size), nullable=False), context_length + 1)
+    return pa.schema(
+        [
+            pa.field("input_ids", ids, nullable=False),
+            pa.field("segments", pa.list_(pa.field("item", SEGMENT, nullable=False)), nullable=False),
+        ],
+        metadata={SHARD_METADATA_KEY: metadata},
+    )

@@ -1,0 +1,47 @@
+"""The special tokens of CodeGen2.5 and their layout behind the ordinary vocabulary.
+
+Source: tokenization_codegen25.py of Salesforce/codegen25-7b-multi (recipe: 50,257 GPT-2 ids, then 943 added tokens):
+
+    <|endoftext|> | 30 space runs, 31…2 | 8 tab runs, 9…2 | 18 StarCoder tokens | <dummy_0..3> | <sep> <eom> | <mask_n> … <mask_1>
+
+Whitespace runs stand for ordinary text. All others are control tokens: only code may write them, text never can.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+END_OF_TEXT: Final = "<|endoftext|>"
+SEP: Final = "<sep>"
+END_OF_MASK: Final = "<eom>"
+PAD: Final = "<fim_pad>"
+
+WHITESPACE_RUNS: Final = tuple(" " * n for n in range(31, 1, -1)) + tuple("\t" * n for n in range(9, 1, -1))
+
+STARCODER: Final = (
+    "<fim_prefix>", "<fim_middle>", "<fim_suffix>", "<fim_pad>", "<filename>", "<gh_stars>",
+    "<issue_start>", "<issue_comment>", "<issue_closed>",
+    "<jupyter_start>", "<jupyter_text>", "<jupyter_code>", "<jupyter_output>", "<empty_output>",
+    "<commit_before>", "<commit_msg>", "<commit_after>", "<reponame>",
+)  # fmt: skip
+
+DUMMIES: Final = tuple(f"<dummy_{i}>" for i in range(4))
+
+PUBLISHED_MASKS: Final = 881
+"""Number of `<mask_i>` in the published vocabulary of 51,200 ids."""
+
+
+def mask(i: int) -> str:
+    """The i-th sentinel, counted from 1 as in the model card."""
+    return f"<mask_{i}>"
+
+
+def control_tokens(n_masks: int) -> tuple[str, ...]:
+    """Every control token but `<|endoftext|>`, in id order; `<mask_1>` comes last and so has the highest id."""
+    masks = tuple(mask(i) for i in range(n_masks, 0, -1))
+    return STARCODER + DUMMIES + (SEP, END_OF_MASK) + masks
+
+
+def added_tokens(n_masks: int) -> tuple[str, ...]:
+    """Everything that follows `<|endoftext|>` in the vocabulary, in id order."""
+    return WHITESPACE_RUNS + control_tokens(n_masks)

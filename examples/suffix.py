@@ -1,0 +1,2 @@
+        result.append(total)
+    return result

@@ -1,0 +1,109 @@
+"""The kept documents of a run, as later stages read them: curate's parts, less the rows that dedup removed."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import fsspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
+from contracts.errors import StageError
+from contracts.manifest import FileEntry, Manifest
+from pipelines.storage import digest_file, exists, join, read_bytes, read_manifest
+
+REMOVED_ROWS = "removed_rows"
+"""dedup/removed_rows/PART.npy: int64, ascending row numbers of curate/documents/PART.parquet that are duplicates."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Where the stages lie that hold the documents."""
+
+    curate_dir: str
+    dedup_dir: str = ""
+    """Empty: nothing is removed."""
+
+    def parts(self) -> list[FileEntry]:
+        """Files of documents, in part order."""
+        return document_parts(read_manifest(self.curate_dir))
+
+    def removed(self, part: FileEntry) -> npt.NDArray[np.int64]:
+        """int64[k]: rows of a part that dedup removed."""
+        if not self.dedup_dir:
+            return np.zeros(0, np.int64)
+        name = part.path.split("/")[-1].replace(".parquet", ".npy")
+        return load_array(join(self.dedup_dir, REMOVED_ROWS, name))
+
+    def read(self, part: FileEntry, columns: Sequence[str]) -> pa.Table:
+        """The kept rows of a part, in order. Cost: a worker holds the part once, about 3 times its Parquet size."""
+        table = read_columns(join(self.curate_dir, part.path), columns)
+        gone = self.removed(part)
+        if len(gone) == 0:
+            return table
+        keep = np.ones(table.num_rows, np.bool_)
+        keep[gone] = False
+        return table.filter(pa.array(keep))
+
+
+def find(run_dir: str, input_dir: str, stage: str) -> str:
+    """The folder of an earlier stage: this run's, or else the input run's. Raises StageError if neither has committed it."""
+    for base in (run_dir, input_dir):
+        if base and exists(join(base, stage, "manifest.json")):
+            return join(base, stage)
+    looked = " nor in ".join(base for base in (run_dir, input_dir) if base)
+    raise StageError(
+        f"The {stage!r} stage is not finished: there is no {stage}/manifest.json in {looked}. "
+        f"Run `spanmill {stage}` first, or name the folder of a run that has it with --input."
+    )
+
+
+def document_parts(manifest: Manifest) -> list[FileEntry]:
+    """Files of documents of a curate manifest, in part order."""
+    return [entry for entry in manifest.files if entry.path.startswith("documents/")]
+
+
+def check_parts(folder: str, parts: Sequence[FileEntry]) -> None:
+    """Row numbers mean nothing against another file: raises StageError unless each part has the digest its manifest says."""
+    for part in parts:
+        found = digest_file(join(folder, part.path))
+        if found.xxh3_64 != part.xxh3_64:
+            raise StageError(
+                f"{join(folder, part.path)} is not the file that its manifest lists (xxh3-64 {found.xxh3_64}, "
+                f"should be {part.xxh3_64}): it was changed or damaged. Remove {join(folder, 'manifest.json')} and run curate again."
+            )
+
+
+def read_columns(path: str, columns: Sequence[str]) -> pa.Table:
+    """Some columns of a Parquet file, each as one chunk."""
+    with fsspec.open(path, "rb") as file:
+        return pq.read_table(file, columns=list(columns), use_threads=False).combine_chunks()
+
+
+def save_array(array: npt.NDArray[np.generic]) -> bytes:
+    """The bytes of a .npy file."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def load_array(path: str) -> npt.NDArray[np.int64]:
+    """A .npy file; on a local disk it is mapped, not read."""
+    fs, name = url_to_fs(path)
+    if isinstance(fs, LocalFileSystem):
+        loaded = np.load(name, mmap_mode="r", allow_pickle=False)
+        return loaded if loaded.size else np.array(loaded)
+    return np.load(io.BytesIO(read_bytes(path)), allow_pickle=False)
+
+
+def column(table: pa.Table, name: str) -> Any:
+    """A column as one array."""
+    chunked = table[name].combine_chunks()
+    return chunked.chunk(0) if isinstance(chunked, pa.ChunkedArray) else chunked

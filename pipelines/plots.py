@@ -1,0 +1,114 @@
+"""Plots of a run's statistics, as PNG files in RUN/report/."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+from pipelines.storage import join, write_bytes
+
+BARS = 20
+"""Languages shown."""
+
+
+def draw(found: dict[str, Any], run_dir: str) -> list[str]:
+    """Writes report/statistics.json and the plots that the finished stages allow; their paths relative to the run."""
+    text = json.dumps(found, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    write_bytes(join(run_dir, "report", "statistics.json"), text.encode())
+    written = ["report/statistics.json"]
+    for name, wanted, plot in (
+        ("mixture", "shard", _mixture),
+        ("dropped", "curate", _dropped),
+        ("corruption", "shard", _corruption),
+        ("duplicates", "dedup", _duplicates),
+    ):
+        if wanted in found:
+            written.append(_save(run_dir, name, plot, found))
+    return written
+
+
+def _save(run_dir: str, name: str, plot: Any, found: dict[str, Any]) -> str:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    FigureCanvasAgg(figure)
+    plot(figure, found)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    path = f"report/{name}.png"
+    write_bytes(join(run_dir, *path.split("/")), buffer.getvalue())
+    return path
+
+
+def _mixture(figure: Any, found: dict[str, Any]) -> None:
+    """Tokens by language, one colour a source."""
+    axes = figure.subplots()
+    rows = [(name, row["tokens"]) for name, row in found["languages"].items() if row.get("tokens")]
+    rows = sorted(rows, key=lambda row: -row[1])[:BARS]
+    sources = sorted({name.split("/")[0] for name, _ in rows})
+    for index, source in enumerate(sources):
+        mine = [(place, tokens) for place, (name, tokens) in enumerate(rows) if name.split("/")[0] == source]
+        axes.barh([place for place, _ in mine], [tokens / 1e6 for _, tokens in mine], color=f"C{index}", label=source)
+    axes.set_yticks(range(len(rows)), [name.split("/", 1)[1] for name, _ in rows])
+    axes.invert_yaxis()
+    axes.set_xlabel("tokens, millions")
+    axes.set_title("Mixture: tokens by language")
+    axes.legend(title="source")
+
+
+def _dropped(figure: Any, found: dict[str, Any]) -> None:
+    """Documents by fate, one bar a source."""
+    axes = figure.subplots()
+    drops, rows = found["curate"]["drops"], found["sources"]
+    checks = sorted({check for checks in drops.values() for check in checks})
+    names = list(rows)
+    left = [0.0] * len(names)
+    parts = [("left", [row.get("documents", row.get("kept", 0)) for row in rows.values()])]
+    parts.append(("duplicate", [row.get("duplicates", 0) for row in rows.values()]))
+    parts += [(check, [drops.get(name, {}).get(check, 0) for name in names]) for check in checks]
+    for index, (label, counts) in enumerate(parts):
+        shares = [100 * count / max(1, rows[name].get("in", 1)) for name, count in zip(names, counts, strict=True)]
+        axes.barh(names, shares, left=left, label=label, color=f"C{index % 10}")
+        left = [a + b for a, b in zip(left, shares, strict=True)]
+    axes.invert_yaxis()
+    axes.set_xlabel("documents, %")
+    axes.set_title("What became of the documents")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def _corruption(figure: Any, found: dict[str, Any]) -> None:
+    """Histograms of mask ratio and span length."""
+    first, second = figure.subplots(1, 2)
+    ratio, length = [0] * 20, [0] * 16
+    for row in found["shard"]["by_source"].values():
+        ratio = [a + b for a, b in zip(ratio, row["mask_ratio_histogram"], strict=True)]
+        length = [a + b for a, b in zip(length, row["span_length_log2_histogram"], strict=True)]
+    first.bar([5 * i + 2.5 for i in range(20)], ratio, width=4.6)
+    first.set_xlabel("share of the chunk cut out, %")
+    first.set_ylabel("examples")
+    top = max((i for i, count in enumerate(length) if count), default=0) + 1
+    second.bar(range(top), length[:top], width=0.9)
+    second.set_xticks(range(top), [str(2**i) for i in range(top)])
+    second.set_xlabel("span length, tokens (from)")
+    second.set_ylabel("spans")
+    figure.suptitle("Span corruption")
+
+
+def _duplicates(figure: Any, found: dict[str, Any]) -> None:
+    """Similarity of removed documents to their keepers, and cluster sizes."""
+    first, second = figure.subplots(1, 2)
+    similar, sizes = found["dedup"]["jaccard_histogram"], found["dedup"]["cluster_size_log2_histogram"]
+    first.bar([0.05 * i + 0.025 for i in range(20)], similar, width=0.046)
+    first.axvline(found["dedup"]["threshold"], color="k", linestyle="--", linewidth=1, label="threshold")
+    first.set_xlabel("Jaccard similarity to the keeper")
+    first.set_ylabel("removed documents")
+    first.legend()
+    top = max((i for i, count in enumerate(sizes) if count), default=1) + 1
+    second.bar(range(1, top), sizes[1:top], width=0.9)
+    second.set_xticks(range(1, top), [str(2**i) for i in range(1, top)])
+    second.set_yscale("symlog")
+    second.set_xlabel("documents in a cluster (from)")
+    second.set_ylabel("clusters")
+    figure.suptitle("Duplicates")

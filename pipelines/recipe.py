@@ -1,0 +1,114 @@
+"""The recipe: one TOML file that says what a run does."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from contracts.errors import ConfigError
+from contracts.settings import Settings, build
+from dedup.config import DedupSettings
+from pipelines.filters import FilterSettings
+from pipelines.sources import SourceSettings
+from sharding.config import ShardSettings
+from tokenizer.config import TokenizerSettings
+
+
+class Recipe(Settings):
+    """All settings of a run; every section has defaults."""
+
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Everything random is keyed by it."""
+
+    part_bytes: int = Field(default=32 * 2**20, ge=1_000)
+    """Text that a worker reads at a time, in bytes. Parts should be many more than workers; each costs a worker about 6 times its size."""
+
+    source: list[SourceSettings] = Field(default_factory=list)
+    """Where documents come from: one `[[source]]` table each."""
+
+    filters: FilterSettings = Field(default_factory=FilterSettings)
+    """What is kept."""
+
+    dedup: DedupSettings = Field(default_factory=DedupSettings)
+    """What counts as a duplicate."""
+
+    tokenizer: TokenizerSettings = Field(default_factory=TokenizerSettings)
+    """How the vocabulary is made."""
+
+    shard: ShardSettings = Field(default_factory=ShardSettings)
+    """How documents become rows."""
+
+    train: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the trainer; checked by `trainer.config`, the only room that knows them."""
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = [source.name for source in self.source]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"source: two sources are named {name!r}; each needs a name of its own")
+        for name in self.tokenizer.weights:
+            if names and name not in names:
+                raise ValueError(f"tokenizer.weights.{name}: there is no such source; known: {', '.join(names)}")
+        return self
+
+
+def load(path: str, overrides: list[str]) -> Recipe:
+    """The recipe in a file, with `section.key=value` overrides (values in TOML; a bare word is a string).
+
+    An empty `path` gives the defaults. Raises ConfigError naming the file and the setting.
+    """
+    values: dict[str, Any] = {}
+    if path:
+        try:
+            with open(path, "rb") as file:
+                values = tomllib.load(file)
+        except FileNotFoundError:
+            raise ConfigError(f"There is no recipe {path!r}. Recipes to start from are in the folder configs/.") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path} is not valid TOML: {error}") from None
+        except OSError as error:
+            raise ConfigError(f"The recipe {path!r} cannot be read: {error.strerror}") from None
+    for override in overrides:
+        _apply(values, override)
+    return build(Recipe, values, path or "settings")
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {override!r}: must be section.key=value, for instance --set dedup.threshold=0.8")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    place = values
+    *sections, last = key.strip().split(".")
+    for step in sections:
+        entry = _entry(place, step, override)
+        place = entry
+    _put(place, last, value, override)
+
+
+def _entry(place: Any, step: str, override: str) -> Any:
+    if isinstance(place, list):
+        return place[_index(place, step, override)]
+    inner = place.setdefault(step, {})
+    if not isinstance(inner, dict | list):
+        raise ConfigError(f"--set {override!r}: {step!r} is a value, it has no settings below it")
+    return inner
+
+
+def _put(place: Any, last: str, value: Any, override: str) -> None:
+    if isinstance(place, list):
+        place[_index(place, last, override)] = value
+    else:
+        place[last] = value
+
+
+def _index(place: list[Any], step: str, override: str) -> int:
+    if not step.isdigit() or int(step) >= len(place):
+        raise ConfigError(f"--set {override!r}: {step!r} must be a number below {len(place)}")
+    return int(step)

@@ -1,0 +1,200 @@
+"""A stage on disk: what it is made from, what is done of it, and the commit.
+
+    RUN/STAGE/.progress/identity.json      recipe of this stage, digests of its inputs, versions: what its bytes depend on
+    RUN/STAGE/.progress/STEP/00000007.json receipt: item 7 of a step is done; holds its counts and the digests of its files
+    RUN/STAGE/.progress/work/…             what steps of the stage hand one another
+    RUN/STAGE/manifest.json                written last; from then on the stage exists, and .progress is removed
+
+A killed run goes on from its receipts. A run with another identity says what changed and starts the stage again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from contracts.errors import OutputError
+from contracts.manifest import FileEntry, Manifest
+from contracts.schemas import FORMAT_VERSION
+from pipelines.storage import (
+    TEMPORARY,
+    files_below,
+    join,
+    names_in,
+    read_bytes,
+    read_manifest,
+    remove,
+    write_bytes,
+)
+
+PACKAGES = ("spanmill", "gigatoken", "numpy", "pyarrow", "tokenizers")
+"""Packages whose version can change a stage's bytes."""
+
+Receipt = dict[str, Any]
+"""A JSON object that a step's item leaves behind when it is done."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of one run."""
+
+    name: str
+    run_dir: str
+    config: dict[str, Any]
+    """The settings that decide its bytes."""
+    seed: int
+    upstream: dict[str, str]
+
+    @property
+    def folder(self) -> str:
+        """Where its output lies."""
+        return join(self.run_dir, self.name)
+
+    def path(self, *names: str) -> str:
+        """A path in the stage's folder."""
+        return join(self.folder, *names)
+
+    def work_path(self, *names: str) -> str:
+        """A path for what steps hand one another; removed at the commit."""
+        return join(self.folder, ".progress", "work", *names)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that its bytes depend on."""
+        versions = {package: version(package) for package in PACKAGES}
+        return _plain(
+            {
+                "config": self.config,
+                "seed": self.seed,
+                "upstream": self.upstream,
+                "versions": versions,
+                "format_version": FORMAT_VERSION,
+            }
+        )
+
+    def open(self) -> tuple[bool, str]:
+        """Readies the folder: (whether there is work to do, words on what was found).
+
+        Raises OutputError if the folder holds files that no run of Spanmill made.
+        """
+        found = names_in(self.folder)
+        if not found:
+            self._begin()
+            return True, ""
+        if "manifest.json" in found:
+            made = read_manifest(self.folder)
+            change = difference(_identity_of(made), self.identity)
+            if not change:
+                self._tidy({entry.path for entry in made.files})
+                return False, "is up to date"
+            self._restart()
+            return True, f"is made again: {change}"
+        if ".progress" not in found:
+            raise OutputError(
+                f"{self.folder} holds {', '.join(found[:3])}{' …' if len(found) > 3 else ''}, which no Spanmill stage made. "
+                "Choose another folder with --output, or move them away."
+            )
+        return self._continue()
+
+    def receipts(self, step: str) -> dict[int, Receipt]:
+        """Receipts of a step by item number. A receipt that does not parse counts as missing."""
+        folder = self.path(".progress", step)
+        found = {}
+        for number in self.done(step):
+            try:
+                found[number] = json.loads(read_bytes(join(folder, f"{number:08d}.json")))
+            except ValueError:
+                continue
+        return found
+
+    def done(self, step: str) -> list[int]:
+        """Numbers of the items of a step that have receipts."""
+        names = names_in(self.path(".progress", step))
+        return [int(name[:-5]) for name in names if name.endswith(".json") and name[:-5].isdigit()]
+
+    def commit(self, files: Iterable[FileEntry], totals: dict[str, int], statistics: dict[str, Any]) -> Manifest:
+        """Writes the manifest, and removes what only the making needed."""
+        entries = sorted(files, key=lambda entry: entry.path)
+        identity = self.identity
+        manifest = Manifest(
+            stage=self.name,
+            config=identity["config"],
+            seed=self.seed,
+            upstream=self.upstream,
+            versions=identity["versions"],
+            totals=totals,
+            statistics=statistics,
+            files=entries,
+        )
+        write_bytes(self.path("manifest.json"), manifest.to_json().encode())
+        self._tidy({entry.path for entry in entries})
+        return manifest
+
+    def _begin(self) -> None:
+        write_bytes(self.path(".progress", "identity.json"), json.dumps(self.identity, indent=1, sort_keys=True).encode())
+
+    def _continue(self) -> tuple[bool, str]:
+        try:
+            begun = json.loads(read_bytes(self.path(".progress", "identity.json")))
+        except (FileNotFoundError, ValueError):
+            self._restart()
+            return True, "is begun again: it was stopped before it had begun"
+        change = difference(begun, self.identity)
+        if change:
+            self._restart()
+            return True, f"is begun again: {change}"
+        return True, "goes on where it stopped"
+
+    def _restart(self) -> None:
+        remove(self.path("manifest.json"))  # first: a half-removed stage must not look finished
+        for name in names_in(self.folder):
+            if name != ".progress":
+                remove(self.path(name))
+        remove(self.path(".progress"))
+        self._begin()
+
+    def _tidy(self, keep: set[str]) -> None:
+        """Leaves the manifest and its files: torn files of killed workers go, and so does .progress."""
+        for name in files_below(self.folder):
+            torn = TEMPORARY in name
+            if name != "manifest.json" and name not in keep and (torn or not name.startswith(".progress/")):
+                remove(self.path(name))
+        remove(self.path(".progress"))
+
+
+def difference(old: dict[str, Any], new: dict[str, Any], where: str = "") -> str:
+    """Words for the first settings that differ, at most three; empty if none does."""
+    changes = list(_differences(old, new, where))
+    shown = "; ".join(changes[:3])
+    return shown + (f"; and {len(changes) - 3} more" if len(changes) > 3 else "")
+
+
+def _differences(old: Any, new: Any, where: str) -> Iterable[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            yield from _differences(old.get(key), new.get(key), f"{where}.{key}" if where else key)
+    elif old != new:
+        yield f"{where.removeprefix('config.')} was {_brief(old)}, is {_brief(new)}"
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _identity_of(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "config": manifest.config,
+        "seed": manifest.seed,
+        "upstream": manifest.upstream,
+        "versions": manifest.versions,
+        "format_version": manifest.format_version,
+    }
+
+
+def _plain(value: dict[str, Any]) -> dict[str, Any]:
+    """As it comes back from JSON, so that what is read can be compared with what would be written."""
+    return dict(json.loads(json.dumps(value)))

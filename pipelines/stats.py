@@ -1,0 +1,127 @@
+"""What a run holds, gathered from its manifests: nothing is read but them, so it takes no time on any corpus."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from contracts.errors import StageError
+from contracts.manifest import Manifest
+from pipelines.storage import exists, join, read_manifest
+
+STAGES = ("curate", "dedup", "tokenizer", "shard", "train")
+
+
+def collect(run_dir: str) -> dict[str, Any]:
+    """One JSON-able dictionary: `sources` (a row each), `languages`, `drops`, `licenses`, `dedup`, `tokenizer`, `objectives`, `train`.
+
+    Raises StageError if the folder holds no finished stage.
+    """
+    manifests = {stage: read_manifest(join(run_dir, stage)) for stage in STAGES if exists(join(run_dir, stage, "manifest.json"))}
+    if not manifests:
+        raise StageError(f"{run_dir} holds no finished stage. Make one with `spanmill run --output {run_dir}`.")
+    found: dict[str, Any] = {"run": run_dir, "stages": list(manifests)}
+    for stage, gather in (("curate", _curate), ("dedup", _dedup), ("tokenizer", _tokenizer), ("shard", _shard), ("train", _train)):
+        if stage in manifests:
+            found[stage] = gather(manifests[stage])
+    found["sources"] = _by_source(found)
+    found["languages"] = _by_language(manifests)
+    return found
+
+
+def _curate(made: Manifest) -> dict[str, Any]:
+    return {
+        "totals": made.totals,
+        "drops": made.statistics["checks"],
+        "licenses": dict(sorted(made.statistics["licenses"].items(), key=lambda item: (-item[1], item[0]))),
+        "by_source": {source: _sum(languages) for source, languages in sorted(made.statistics["sources"].items())},
+    }
+
+
+def _dedup(made: Manifest) -> dict[str, Any]:
+    names = ("bands", "rows", "expected_recall_at_threshold", "jaccard_histogram", "cluster_size_log2_histogram")
+    return {
+        "totals": made.totals,
+        "threshold": made.config["threshold"],
+        **{name: made.statistics[name] for name in names},
+        "by_source": {source: _sum(languages) for source, languages in sorted(made.statistics["sources"].items())},
+    }
+
+
+def _tokenizer(made: Manifest) -> dict[str, Any]:
+    return {"totals": made.totals, "tokens_by_length": made.statistics["tokens_by_length"]}
+
+
+def _shard(made: Manifest) -> dict[str, Any]:
+    sources = {}
+    for name, counts in sorted(made.statistics["sources"].items()):
+        examples = sum(each["examples"] for each in counts["objectives"].values())
+        corrupted = counts["objectives"]["span_corruption"]
+        tokens = counts["text_tokens"] + counts["control_tokens"] + counts["padding_tokens"]
+        sources[name] = {
+            **counts,
+            "tokens": tokens,
+            "padding_share": counts["padding_tokens"] / max(1, tokens),
+            "objective_shares": {
+                objective: each["examples"] / max(1, examples) for objective, each in counts["objectives"].items()
+            },
+            "mean_mask_ratio": counts["masked_tokens"] / max(1, corrupted["text_tokens"]),
+            "mean_span_length": counts["masked_tokens"] / max(1, counts["spans"]),
+            "spans_per_example": counts["spans"] / max(1, corrupted["examples"]),
+        }
+    return {"totals": made.totals, "context_length": made.config["context_length"], "by_source": sources}
+
+
+def _train(made: Manifest) -> dict[str, Any]:
+    return {"totals": made.totals, "statistics": made.statistics}
+
+
+def _by_source(found: dict[str, Any]) -> dict[str, Any]:
+    """One row a source along the whole line."""
+    rows: dict[str, Any] = {}
+    for source, counts in found.get("curate", {}).get("by_source", {}).items():
+        rows.setdefault(source, {}).update(
+            {"in": counts.get("documents_in", 0) + counts.get("quarantined", 0), "kept": counts.get("kept", 0)}
+        )
+        rows[source]["kept_bytes"] = counts.get("kept_bytes", 0)
+    for source, counts in found.get("dedup", {}).get("by_source", {}).items():
+        rows.setdefault(source, {}).update(
+            {"duplicates": counts["removed"], "duplicate_rate": counts["removed"] / max(1, counts["in"])}
+        )
+        rows[source]["unique_bytes"] = counts["bytes_kept"]
+    for source, counts in found.get("shard", {}).get("by_source", {}).items():
+        row = rows.setdefault(source, {})
+        row.update({"documents": counts["documents"], "tokens": counts["text_tokens"], "rows": counts["rows"]})
+        row["padding_share"] = counts["padding_share"]
+        row["bytes_per_token"] = row.get("unique_bytes", math.nan) / max(1, counts["text_tokens"])
+    return rows
+
+
+def _by_language(manifests: dict[str, Manifest]) -> dict[str, Any]:
+    """One row a (source, language), largest first."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for source, languages in (manifests["curate"].statistics["sources"] if "curate" in manifests else {}).items():
+        for language, counts in languages.items():
+            rows[source, language] = {
+                "kept": counts.get("kept", 0),
+                "kept_bytes": counts.get("kept_bytes", 0),
+                "in": counts.get("documents_in", 0),
+            }
+    for source, languages in (manifests["dedup"].statistics["sources"] if "dedup" in manifests else {}).items():
+        for language, counts in languages.items():
+            rows.setdefault((source, language), {})["duplicates"] = counts["removed"]
+    for source, languages in (manifests["shard"].statistics["languages"] if "shard" in manifests else {}).items():
+        for language, counts in languages.items():
+            row = rows.setdefault((source, language), {})
+            row.update({"documents": counts["documents"], "tokens": counts["text_tokens"], "bytes": counts["bytes"]})
+            row["bytes_per_token"] = counts["bytes"] / max(1, counts["text_tokens"])
+    ordered = sorted(rows.items(), key=lambda item: (-item[1].get("bytes", item[1].get("kept_bytes", 0)), item[0]))
+    return {f"{source}/{language}": row for (source, language), row in ordered}
+
+
+def _sum(languages: dict[str, dict[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for counts in languages.values():
+        for name, value in counts.items():
+            total[name] = total.get(name, 0) + value
+    return total

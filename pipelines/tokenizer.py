@@ -1,0 +1,140 @@
+"""The tokenizer stage: a deterministic sample of the kept text, and a vocabulary trained on it.
+
+    parts ─▶ documents whose key falls below their source's share ─▶ one worker trains ─▶ tokenizer.json
+
+A document is in the sample or not by a keyed hash of its doc_id, whatever else is in the corpus order or the parts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import xxhash
+
+from contracts.manifest import FileEntry, Manifest
+from contracts.schemas import DOCUMENT
+from pipelines.corpus import Corpus, check_parts, find, read_columns
+from pipelines.engine import Engine
+from pipelines.recipe import Recipe
+from pipelines.stage import Receipt, Stage
+from pipelines.storage import read_bytes, read_manifest, write_bytes, write_parquet
+from tokenizer.config import TokenizerSettings
+from tokenizer.layout import Vocabulary, adopt
+from tokenizer.train import train
+
+RATE = 100e6
+"""Bytes of text that a core samples from in a second, roughly; decides only whether workers are started."""
+
+SAMPLE = pa.schema([DOCUMENT.field("text")])
+
+
+def tokenizer(recipe: Recipe, run_dir: str, input_dir: str, engine: Engine) -> Manifest:
+    """Runs the stage; does nothing where it is up to date."""
+    settings = recipe.tokenizer
+    corpus = None if settings.path else Corpus(find(run_dir, input_dir, "curate"), find(run_dir, input_dir, "dedup"))
+    stage = Stage("tokenizer", run_dir, _config(settings), recipe.seed, _upstream(corpus, settings))
+    work_to_do, words = stage.open()
+    engine.reporter.say(f"tokenizer {words}" if words else "tokenizer")
+    if not work_to_do:
+        return read_manifest(stage.folder)
+    parts: list[FileEntry] = []
+    if corpus is not None:
+        parts = corpus.parts()
+        shares = sample_shares(corpus, settings)
+        work = SamplePart(stage, corpus, recipe.seed, shares, parts)
+        sampled = engine.run_step(stage, "sample", work, [part.bytes for part in parts], RATE)
+        size = sum(receipt["bytes"] for receipt in sampled)
+    else:
+        size = 0
+    receipts = engine.run_step(stage, "train", MakeVocabulary(stage, settings, len(parts)), [size], 1e6)
+    made = receipts[0]
+    return stage.commit([FileEntry(**made["file"])], made["totals"], made["statistics"])
+
+
+def sample_shares(corpus: Corpus, settings: TokenizerSettings) -> dict[str, float]:
+    """Share of each source's kept text that belongs in the sample.
+
+    The sample's bytes are dealt to sources by weight; a source too small for its share gives all it has.
+    """
+    sizes = read_manifest(corpus.dedup_dir).statistics["source_bytes"]
+    weights = {name: settings.weights.get(name, 0.0) if settings.weights else float(size) for name, size in sizes.items()}
+    total = sum(weights.values()) or 1.0
+    return {name: min(1.0, settings.sample_bytes * weights[name] / total / size) if size else 0.0 for name, size in sizes.items()}
+
+
+@dataclass
+class SamplePart:
+    """Writes the part of the sample that lies in one part of the corpus."""
+
+    stage: Stage
+    corpus: Corpus
+    seed: int
+    shares: dict[str, float]
+    parts: Sequence[FileEntry]
+
+    def setup(self) -> None:
+        """Nothing to open."""
+
+    def __call__(self, number: int) -> Receipt:
+        """One part."""
+        part = self.parts[number]
+        check_parts(self.corpus.curate_dir, [part])
+        table = self.corpus.read(part, ("doc_id", "text"))
+        below = self.shares[part.stratum] * 2.0**64
+        keys = [xxhash.xxh3_64_intdigest(doc_id, self.seed) for doc_id in table["doc_id"].to_pylist()]
+        chosen = table.filter(pa.array(np.array([key < below for key in keys], np.bool_))).select(["text"])
+        write_parquet(self.stage.work_path("sample", f"{number:05d}.parquet"), iter(chosen.to_batches()), SAMPLE)
+        return {"documents": chosen.num_rows, "bytes": chosen.nbytes}
+
+
+@dataclass
+class MakeVocabulary:
+    """Trains on the sample, or takes over an existing tokenizer.json; the stage's single item."""
+
+    stage: Stage
+    settings: TokenizerSettings
+    parts: int
+
+    def setup(self) -> None:
+        """Nothing to open."""
+
+    def __call__(self, number: int) -> Receipt:
+        """The whole vocabulary."""
+        if self.settings.path:
+            made = adopt(read_bytes(self.settings.path).decode(), self.settings.path, self.settings.mask_count)
+        else:
+            made = train(self._texts(), self.settings)
+        written = write_bytes(self.stage.path("tokenizer.json"), (made.json + "\n").encode())
+        return {
+            "file": vars(FileEntry("tokenizer.json", made.size, *written)),
+            "totals": {"vocab_size": made.size, "control_tokens": len(made.control_ids)},
+            "statistics": {"control_ids": made.control_ids, "tokens_by_length": _lengths(made)},
+        }
+
+    def _texts(self) -> Iterator[str]:
+        for part in range(self.parts):
+            table = read_columns(self.stage.work_path("sample", f"{part:05d}.parquet"), ["text"])
+            yield from (text.as_py() for text in table["text"])
+
+
+def _config(settings: TokenizerSettings) -> dict[str, object]:
+    """The encoder is left out: both engines give the same ids."""
+    return settings.model_dump(mode="json", exclude={"engine", "path"})
+
+
+def _upstream(corpus: Corpus | None, settings: TokenizerSettings) -> dict[str, str]:
+    if corpus is None:
+        return {"tokenizer.json": xxhash.xxh3_128_hexdigest(read_bytes(settings.path))}
+    return {"curate": read_manifest(corpus.curate_dir).digest, "dedup": read_manifest(corpus.dedup_dir).digest}
+
+
+def _lengths(vocabulary: Vocabulary) -> list[int]:
+    """How many ordinary tokens have 1, 2, … bytes; the last counts 32 and more."""
+    counts = [0] * 32
+    for token in json.loads(vocabulary.json)["model"]["vocab"]:
+        counts[min(32, len(token)) - 1] += 1
+    return counts

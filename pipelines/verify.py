@@ -1,0 +1,129 @@
+"""Proving a run: every checksum and every invariant again, from the files alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow.compute as pc
+
+from contracts.errors import ShardError, StageError
+from contracts.manifest import Manifest
+from pipelines.corpus import REMOVED_ROWS, load_array, read_columns
+from pipelines.progress import Reporter
+from pipelines.storage import TEMPORARY, digest_file, exists, files_below, join, read_manifest
+from sharding.check import problems as shard_problems
+from sharding.shards import Shard
+
+STAGES = ("curate", "dedup", "tokenizer", "shard", "train")
+
+
+def verify(run_dir: str, reporter: Reporter) -> list[str]:
+    """All problems found, one line each; none if the run is sound. Raises StageError if there is no finished stage."""
+    stages = [stage for stage in STAGES if exists(join(run_dir, stage, "manifest.json"))]
+    if not stages:
+        raise StageError(f"{run_dir} holds no finished stage: there is nothing to verify.")
+    found: list[str] = []
+    for stage in stages:
+        folder = join(run_dir, stage)
+        made = read_manifest(folder)
+        wrong = [f"{stage}: {problem}" for problem in _files(folder, made)]
+        if not wrong:  # contents of damaged files say nothing more
+            check = {"curate": _curate, "dedup": _dedup, "shard": _shard}.get(stage)
+            wrong = [f"{stage}: {problem}" for problem in check(folder, made)] if check else []
+        reporter.say(
+            f"  {stage}: {len(made.files):,} files, {sum(entry.bytes for entry in made.files) / 1e6:.1f} MB: {_verdict(wrong)}"
+        )
+        found += wrong
+    return found + _chain(run_dir, stages)
+
+
+def _verdict(wrong: list[str]) -> str:
+    return f"{len(wrong)} problems" if wrong else "sound"
+
+
+def _files(folder: str, made: Manifest) -> Iterator[str]:
+    """Presence, size and checksum of each file; files that no manifest lists."""
+    present = set(files_below(folder))
+    for entry in made.files:
+        if entry.path not in present:
+            yield f"{entry.path} is missing"
+            continue
+        found = digest_file(join(folder, entry.path))
+        if (found.bytes, found.xxh3_64) != (entry.bytes, entry.xxh3_64):
+            yield (
+                f"{entry.path} has {found.bytes:,} bytes with xxh3-64 {found.xxh3_64}; "
+                f"the manifest says {entry.bytes:,} with {entry.xxh3_64}: it was changed or damaged"
+            )
+    for stray in sorted(present - {entry.path for entry in made.files} - {"manifest.json"}):
+        if TEMPORARY in stray or (made.stage in ("curate", "dedup", "shard") and not stray.startswith(".progress/")):
+            yield f"{stray} is not in the manifest: no reader will use it; remove it"
+
+
+def _curate(folder: str, made: Manifest) -> Iterator[str]:
+    """The law, and rows against the manifest."""
+    totals = made.totals
+    if totals["in"] != totals["kept"] + totals["dropped"] + totals["quarantined"]:
+        yield f"documents in = kept + dropped + quarantined does not hold: {totals}"
+    counts = dict.fromkeys(("dropped", "quarantined"), 0)
+    kept = 0
+    for entry in made.files:
+        if entry.path.startswith("documents/"):
+            kept += read_columns(join(folder, entry.path), ["doc_id"]).num_rows
+        elif entry.path.startswith("decisions/"):
+            outcomes = pc.value_counts(read_columns(join(folder, entry.path), ["outcome"])["outcome"])
+            for outcome in outcomes.to_pylist():
+                counts[outcome["values"]] += outcome["counts"]
+    for name, count in (("kept", kept), *counts.items()):
+        if count != totals[name]:
+            yield f"{count:,} documents are {name}, the manifest says {totals[name]:,}"
+
+
+def _dedup(folder: str, made: Manifest) -> Iterator[str]:
+    """Every keeper is kept, every removal is similar enough, rows agree with removals."""
+    removed: set[bytes] = set()
+    keepers: set[bytes] = set()
+    low = np.float32(made.config["threshold"])
+    rows = 0
+    for entry in made.files:
+        if entry.path.startswith("removals/"):
+            table = read_columns(join(folder, entry.path), ["doc_id", "keeper_id", "jaccard"])
+            pairs = set(zip(table["doc_id"].to_pylist(), table["keeper_id"].to_pylist(), strict=True))
+            removed |= {doc for doc, keeper in pairs if doc != keeper}
+            keepers |= {keeper for _, keeper in pairs}
+            if table.num_rows and pc.min(table["jaccard"]).as_py() < low:
+                yield f"{entry.path} holds a removal below the threshold {made.config['threshold']}"
+            rows += table.num_rows
+        elif entry.path.startswith(REMOVED_ROWS):
+            rows -= len(load_array(join(folder, entry.path)))
+    if rows:
+        yield f"removals and removed rows differ by {rows}"
+    if keepers & removed:
+        yield f"{len(keepers & removed)} keepers were themselves removed, such as {min(keepers & removed).hex()}"
+
+
+def _shard(folder: str, made: Manifest) -> Iterator[str]:
+    """Each shard's own invariants, and token counts against the manifest."""
+    tokens = 0
+    for entry in made.files:
+        try:
+            shard = Shard.open(join(folder, entry.path))
+            tokens += shard.rows * (shard.metadata.context_length + 1)
+            yield from (f"{entry.path}: {problem}" for problem in shard_problems(shard))
+        except ShardError as error:
+            yield str(error)
+    totals = made.totals
+    parts = totals["text_tokens"] + totals["control_tokens"] + totals["padding_tokens"]
+    if not tokens == totals["tokens"] == parts:
+        yield f"tokens do not add up: {tokens:,} in shards, {totals['tokens']:,} in the manifest, {parts:,} by kind"
+
+
+def _chain(run_dir: str, stages: list[str]) -> list[str]:
+    """Whether each stage was made from the stages that lie beside it."""
+    found = []
+    for stage in stages:
+        made = read_manifest(join(run_dir, stage))
+        for name, digest in made.upstream.items():
+            if name in stages and read_manifest(join(run_dir, name)).digest != digest:
+                found.append(f"{stage}: it was made from another {name!r} stage than the one in this run; run `spanmill run` again")
+    return found

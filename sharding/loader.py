@@ -1,0 +1,182 @@
+"""From a step number to a batch, by arithmetic alone.
+
+    (step, rank) ─▶ k ─▶ (source, j) ─▶ (epoch, i) ─▶ shuffled i ─▶ shard, row
+                  mixture            order                    searchsorted
+
+Nothing is drawn, buffered or remembered. The state of a run is one integer, the samples consumed by all ranks together; with the
+fingerprint it says exactly which rows come next, for any number of ranks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from contracts.errors import ConfigError, ShardError, unknown_name
+from contracts.manifest import digest_of
+from sharding.batch import Batch
+from sharding.mixture import Mixture, shares_of_rows, shares_of_weights
+from sharding.order import RowOrder
+from sharding.segments import Int32, Int64, SegmentTable
+from sharding.shards import ShardSet
+
+ORDER_VERSION = 1
+"""Version of mixture, order and permutation together: raise it when any of them gives another sequence."""
+
+
+@dataclass(frozen=True)
+class LoaderState:
+    """Where a run is in its sequence of samples, and which sequence that is."""
+
+    consumed_samples: int
+    fingerprint: dict[str, str]
+
+
+@dataclass(frozen=True)
+class SourcePlan:
+    """What a run of some steps takes from one source."""
+
+    source: str
+    share: float
+    rows: int
+    tokens: int
+    """Context tokens, padding included: rows × context_length."""
+    epochs: float
+    """Passes over the source's training rows."""
+
+
+class Loader:
+    """Batches for one rank of `world_size`. Holds no position, so any thread may ask for any step in any order."""
+
+    def __init__(
+        self,
+        shard_set: ShardSet,
+        weights: Mapping[str, float] | None = None,
+        seed: int = 0,
+        batch_size: int = 1,
+        rank: int = 0,
+        world_size: int = 1,
+        held_out: Mapping[str, int] | None = None,
+    ) -> None:
+        """Raises ConfigError for settings that do not fit the shards.
+
+        `weights` by source, proportional to rows if None or empty; `batch_size` in rows a step, over all ranks; `held_out` rows of
+        each source that are never given out.
+        """
+        _check_ranks(batch_size, rank, world_size)
+        self.shard_set, self.seed = shard_set, seed
+        self.batch_size, self.rank, self.world_size = batch_size, rank, world_size
+        self.held_out = {source: (held_out or {}).get(source, 0) for source in shard_set.sources}
+        self.mixture = Mixture(_shares(shard_set, weights, self.held_out))
+        self.sources = self.mixture.sources
+        self._orders = [RowOrder(name, shard_set.rows(name), self.held_out[name], seed) for name in self.sources]
+
+    @property
+    def fingerprint(self) -> dict[str, str]:
+        """Everything the sequence of samples depends on; batch size and world size do not belong to it."""
+        return {
+            "shards": self.shard_set.manifest.digest,
+            "tokenizer": self.shard_set.metadata.tokenizer_sha256,
+            "mixture": digest_of(list(self.mixture.shares.items())),
+            "held-out rows": digest_of(self.held_out),
+            "seed": str(self.seed),
+            "order version": str(ORDER_VERSION),
+        }
+
+    def batch(self, step: int) -> Batch:
+        """Rank's part of the step's batch: batch_size / world_size rows."""
+        return self.batch_from(step * self.batch_size)
+
+    def batch_from(self, consumed_samples: int) -> Batch:
+        """Rank's part of the batch that comes after `consumed_samples` samples."""
+        share = self.batch_size // self.world_size
+        first = consumed_samples + self.rank * share
+        return self.samples(np.arange(first, first + share, dtype=np.int64))
+
+    def iterate(self, consumed_samples: int = 0) -> Iterator[Batch]:
+        """Batches without end, from any point of the sequence."""
+        while True:
+            yield self.batch_from(consumed_samples)
+            consumed_samples += self.batch_size
+
+    def locate(self, k: Int64) -> tuple[Int32, Int64]:
+        """Source and row of each sample: int64[n] to (index into `sources` int32[n], row of the source int64[n])."""
+        source, rank = self.mixture.locate(k)
+        rows = np.empty(len(k), np.int64)
+        for number in np.unique(source).tolist():
+            mine = source == number
+            rows[mine] = self._orders[number].training_rows(rank[mine])
+        return source, rows
+
+    def samples(self, k: Int64) -> Batch:
+        """The k-th samples of the sequence, in the order asked for."""
+        source, rows = self.locate(k)
+        return self._read(source, rows)
+
+    def held_out_batch(self, source: str) -> Batch:
+        """All held-out rows of one source."""
+        rows = self._orders[self.sources.index(source)].held_out_rows()
+        return self._read(np.full(len(rows), self.sources.index(source), np.int32), rows)
+
+    def _read(self, source: Int32, rows: Int64) -> Batch:
+        places = zip(source.tolist(), rows.tolist(), strict=True)
+        parts = [self.shard_set.row(self.sources[number], row) for number, row in places]
+        input_ids = np.empty((len(parts), self.shard_set.metadata.context_length + 1), self.shard_set.dtype)
+        for slot, (ids, _) in enumerate(parts):
+            input_ids[slot] = ids
+        return Batch.build(input_ids, SegmentTable.concatenate([segments for _, segments in parts]), source)
+
+    def state(self, consumed_samples: int) -> LoaderState:
+        """What to store in a checkpoint."""
+        return LoaderState(consumed_samples, self.fingerprint)
+
+    def resume(self, state: LoaderState) -> int:
+        """Samples consumed, for `iterate`. Raises ShardError if the state belongs to another sequence, and names what differs."""
+        here = self.fingerprint
+        changed = [name for name in here if state.fingerprint.get(name) != here[name]]
+        if changed:
+            raise ShardError(
+                f"The checkpoint was made with other {', '.join(changed)}, so its position means other rows here. "
+                "Restore them, or train in a new output folder."
+            )
+        return state.consumed_samples
+
+    def plan(self, steps: int) -> list[SourcePlan]:
+        """What `steps` steps take from each source, all ranks together."""
+        rows = self.mixture.counts(steps * self.batch_size)
+        length = self.shard_set.metadata.context_length
+        return [
+            SourcePlan(
+                source=name,
+                share=self.mixture.shares[name] / self.mixture.total,
+                rows=rows[name],
+                tokens=rows[name] * length,
+                epochs=rows[name] / order.training,
+            )
+            for name, order in zip(self.sources, self._orders, strict=True)
+        ]
+
+
+def _check_ranks(batch_size: int, rank: int, world_size: int) -> None:
+    if batch_size < 1 or world_size < 1 or batch_size % world_size:
+        raise ConfigError(
+            f"batch_size {batch_size} does not divide over {world_size} ranks. Choose a multiple of {max(1, world_size)}."
+        )
+    if not 0 <= rank < world_size:
+        raise ConfigError(f"rank {rank} of {world_size}; 0 to {world_size - 1} is allowed.")
+
+
+def _shares(shard_set: ShardSet, weights: Mapping[str, float] | None, held_out: Mapping[str, int]) -> dict[str, int]:
+    training = {source: shard_set.rows(source) - held_out[source] for source in shard_set.sources}
+    if not weights:
+        return shares_of_rows(training)
+    for source in weights:
+        if source not in training:
+            raise ConfigError(unknown_name("source", source, training))
+        if weights[source] and training[source] < 1:
+            raise ConfigError(
+                f"source {source!r} has weight {weights[source]} but no training rows. Set its weight to 0 or leave it out."
+            )
+    return shares_of_weights({source: weights[source] for source in shard_set.sources if source in weights})

@@ -1,0 +1,59 @@
+"""Causal language modelling: the chunk as it is.
+
+x0 x1 x2 … xn [<|endoftext|> if the document ends here]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from sharding.objectives.base import Chunks, Controls, Examples, Restored
+
+
+@dataclass(frozen=True)
+class Causal:
+    """The objective; it has no settings."""
+
+    controls: Controls
+
+    @property
+    def overhead(self) -> int:
+        """<|endoftext|>."""
+        return 1
+
+    def examples(self, chunks: Chunks) -> Examples:
+        """Cost: one copy."""
+        offsets = np.zeros(len(chunks.start) + 1, np.int64)
+        np.cumsum(chunks.stop - chunks.start + chunks.last, out=offsets[1:])
+        ids = _copy(chunks.ids, chunks.start, chunks.stop, chunks.last, offsets, self.controls.end_of_text)
+        return Examples(ids, offsets, np.zeros(len(chunks.start), np.int32), np.zeros(0, np.int32))
+
+
+def restore(ids: npt.NDArray[np.uint32], controls: Controls) -> Restored:
+    """The chunk of an example."""
+    last = len(ids) > 0 and int(ids[-1]) == controls.end_of_text
+    return Restored(ids[:-1] if last else ids, last)
+
+
+@njit(cache=True, nogil=True)
+def _copy(
+    ids: npt.NDArray[np.uint32],
+    start: npt.NDArray[np.int64],
+    stop: npt.NDArray[np.int64],
+    last: npt.NDArray[np.bool_],
+    offsets: npt.NDArray[np.int64],
+    end_of_text: int,
+) -> npt.NDArray[np.uint32]:
+    out = np.empty(offsets[-1], np.uint32)
+    for i in range(len(start)):
+        at = offsets[i]
+        for j in range(start[i], stop[i]):
+            out[at] = ids[j]
+            at += 1
+        if last[i]:
+            out[at] = end_of_text
+    return out

@@ -1,0 +1,156 @@
+"""One shard: a plain Arrow IPC file whose rows are read where they lie in the page cache.
+
+    schema + metadata | batch 0: rows_per_batch rows | batch 1 | … | last batch (may be shorter) | footer
+
+All batches but the last are of equal size, so row → (batch, offset) is a division. The footer comes last, so a torn file cannot
+be taken for a short one. Any Arrow reader opens these files: `pyarrow.ipc.open_file`, polars, DuckDB, `datasets`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, BinaryIO, NamedTuple
+
+import fsspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from fsspec.implementations.local import LocalFileSystem
+
+from contracts.errors import ShardError
+from contracts.schemas import SHARD_METADATA_KEY, shard_schema, token_type
+from sharding.metadata import REMEDY, ShardMetadata
+from sharding.segments import Int64, SegmentTable
+
+TokenIds = npt.NDArray[np.unsignedinteger[Any]]
+"""uint16 or uint32, by the size of the vocabulary."""
+
+
+def token_dtype(vocab_size: int) -> np.dtype[np.unsignedinteger[Any]]:
+    """Of token ids: uint16 or uint32, as `token_type` says in Arrow's terms."""
+    return np.dtype(str(token_type(vocab_size)))
+
+
+def write_shard(
+    file: BinaryIO, metadata: ShardMetadata, input_ids: TokenIds, segments: SegmentTable, rows_per_batch: int = 1024
+) -> None:
+    """Write `input_ids` (uint16|uint32[rows, context_length + 1]) and their segments as one Arrow IPC file.
+
+    The bytes depend on the arguments alone. 1,024 rows a batch are 4 MiB at 2,048 tokens of two bytes: large enough that the
+    256 bytes of framing do not count, small enough to read one from an object store. Raises ValueError for arrays that do
+    not fit the metadata.
+    """
+    _check_ids(metadata, input_ids)
+    segments.check(len(input_ids), metadata.context_length + 1)
+    schema = shard_schema(metadata.context_length, metadata.vocab_size, metadata.to_json())
+    with pa.ipc.new_file(file, schema) as writer:
+        for first in range(0, len(input_ids), rows_per_batch):
+            last = min(first + rows_per_batch, len(input_ids))
+            writer.write_batch(_to_batch(schema, input_ids[first:last], segments.slice(first, last)))
+
+
+def _check_ids(metadata: ShardMetadata, input_ids: TokenIds) -> None:
+    width, dtype = metadata.context_length + 1, token_dtype(metadata.vocab_size)
+    if input_ids.ndim != 2 or input_ids.shape[1] != width or input_ids.dtype != dtype:
+        raise ValueError(f"input_ids is {input_ids.dtype}{list(input_ids.shape)}; {dtype}[rows, {width}] is needed")
+    if input_ids.size and input_ids.max() >= metadata.vocab_size:
+        raise ValueError(f"token id {input_ids.max()} is outside the vocabulary of {metadata.vocab_size}")
+
+
+def _to_batch(schema: pa.Schema, input_ids: TokenIds, segments: SegmentTable) -> pa.RecordBatch:
+    flat = pa.array(np.ascontiguousarray(input_ids).reshape(-1))
+    ids = pa.FixedSizeListArray.from_arrays(flat, type=schema.field("input_ids").type)
+    return pa.record_batch([ids, segments.to_arrow()], schema=schema)
+
+
+class _View(NamedTuple):
+    """Views of one batch of a shard."""
+
+    input_ids: TokenIds
+    """uint16|uint32[rows, context_length + 1], read-only."""
+    segments: SegmentTable
+
+
+@dataclass
+class Shard:
+    """An opened shard. Opening costs a footer read; rows are paged in when they are touched."""
+
+    path: str
+    metadata: ShardMetadata
+    rows: int
+    rows_per_batch: int
+    _reader: Any
+    _batches: dict[int, _View]
+
+    @staticmethod
+    def open(path: str) -> Shard:
+        """Map a local file, or read one from any other fsspec URL into memory. Raises ShardError, with a remedy."""
+        reader = _open_reader(path)
+        metadata = ShardMetadata.from_json(_metadata_bytes(reader.schema, path), path)
+        expected = shard_schema(metadata.context_length, metadata.vocab_size, b"")
+        if not reader.schema.equals(expected):
+            raise ShardError(f"{path}: columns are {_words(reader.schema)}; {_words(expected)} is allowed. {REMEDY}")
+        count = reader.num_record_batches
+        first = reader.get_batch(0).num_rows if count else 0
+        last = reader.get_batch(count - 1).num_rows if count else 0
+        return Shard(path, metadata, max(count - 1, 0) * first + last, max(first, 1), reader, {})
+
+    def row(self, index: int) -> TokenIds:
+        """Ids of one row, uint16|uint32[context_length + 1]: a read-only view, nothing is copied."""
+        number, offset = divmod(self._checked(index), self.rows_per_batch)
+        view: TokenIds = self._batch(number).input_ids[offset]
+        return view
+
+    def gather(self, rows: Int64) -> TokenIds:
+        """Ids of the given rows, uint16|uint32[k, context_length + 1], copied."""
+        width = self.metadata.context_length + 1
+        gathered = np.empty((len(rows), width), token_dtype(self.metadata.vocab_size))
+        for slot, index in enumerate(rows.tolist()):
+            gathered[slot] = self.row(index)
+        return gathered
+
+    def segments(self, index: int) -> SegmentTable:
+        """Segments of one row, as views."""
+        number, offset = divmod(self._checked(index), self.rows_per_batch)
+        return self._batch(number).segments.slice(offset, offset + 1)
+
+    def segment_table(self) -> SegmentTable:
+        """Segments of all rows, copied: about 38 bytes a segment."""
+        return SegmentTable.concatenate([self._batch(i).segments for i in range(self._reader.num_record_batches)])
+
+    def _checked(self, index: int) -> int:
+        if not 0 <= index < self.rows:
+            raise IndexError(f"row {index} of {self.path}; it has {self.rows} rows")
+        return index
+
+    def _batch(self, number: int) -> _View:
+        if number not in self._batches:
+            self._batches[number] = self._view(self._reader.get_batch(number))
+        return self._batches[number]
+
+    def _view(self, batch: pa.RecordBatch) -> _View:
+        ids = batch.column("input_ids").values.to_numpy(zero_copy_only=True)
+        return _View(ids.reshape(batch.num_rows, -1), SegmentTable.from_arrow(batch.column("segments")))
+
+
+def _open_reader(path: str) -> Any:
+    filesystem, local_path = fsspec.core.url_to_fs(path)
+    try:
+        if isinstance(filesystem, LocalFileSystem):
+            return pa.ipc.open_file(pa.memory_map(local_path))
+        return pa.ipc.open_file(pa.BufferReader(filesystem.cat_file(local_path)))
+    except FileNotFoundError:
+        raise ShardError(f"{path}: no such shard. Copy the whole shard folder again, or make the shard stage again.") from None
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
+        raise ShardError(f"{path}: not a complete Arrow file ({error}). Copy it again, or make the shard stage again.") from None
+
+
+def _metadata_bytes(schema: pa.Schema, path: str) -> bytes:
+    metadata: dict[bytes, bytes] = schema.metadata or {}
+    if SHARD_METADATA_KEY not in metadata:
+        raise ShardError(f"{path}: an Arrow file, but not a Spanmill shard (no {SHARD_METADATA_KEY.decode()!r} metadata). {REMEDY}")
+    return metadata[SHARD_METADATA_KEY]
+
+
+def _words(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name}: {field.type}" for field in schema)

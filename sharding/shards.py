@@ -1,0 +1,141 @@
+"""The committed shards of a run, by source, and the names that the other rooms use for shards.
+
+`open_shards` reads a manifest and opens nothing but the first file; every other file is opened when a row of it is first asked
+for. Start-up and memory do not grow with the corpus: a manifest entry is about 100 bytes for a shard of up to a GiB.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from typing import Any
+
+import fsspec
+import numpy as np
+
+from contracts.errors import ShardError, StageError, unknown_name
+from contracts.manifest import FileEntry, Manifest
+from sharding.metadata import ShardMetadata
+from sharding.segments import Int64, SegmentTable
+from sharding.shard_file import Shard, TokenIds, token_dtype, write_shard
+
+__all__ = ["SegmentTable", "Shard", "ShardMetadata", "ShardSet", "TokenIds", "open_shards", "token_dtype", "write_shard"]
+
+MAX_OPEN_SHARDS = 256
+"""Files mapped at once; each holds a file descriptor, and 1,024 is the usual limit of a process."""
+
+AGREED = ("context_length", "vocab_size", "tokenizer_sha256", "special_ids")
+"""What all shards of a set must have in common."""
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """The files of one source, in manifest order, and the row at which each begins."""
+
+    entries: list[FileEntry]
+    first_rows: Int64
+    """int64[files + 1]"""
+
+    @property
+    def rows(self) -> int:
+        """Rows of all files together."""
+        return int(self.first_rows[-1])
+
+
+@dataclass
+class ShardSet:
+    """All shards of a stage. Rows of a source are numbered from 0 through its files in manifest order."""
+
+    stage_dir: str
+    manifest: Manifest
+    strata: dict[str, Stratum]
+    metadata: ShardMetadata = field(init=False)
+    """Of the first shard; only the fields in AGREED hold for all."""
+
+    def __post_init__(self) -> None:
+        self._opened = functools.lru_cache(maxsize=MAX_OPEN_SHARDS)(self._open)
+        self.metadata = Shard.open(self._path(self.manifest.files[0])).metadata
+
+    @property
+    def sources(self) -> list[str]:
+        """Source names, in manifest order."""
+        return list(self.strata)
+
+    def rows(self, source: str) -> int:
+        """Number of rows of one source. Raises ShardError for an unknown one."""
+        return self._stratum(source).rows
+
+    @property
+    def dtype(self) -> np.dtype[np.unsignedinteger[Any]]:
+        """uint16 or uint32: of the token ids."""
+        return token_dtype(self.metadata.vocab_size)
+
+    def row(self, source: str, index: int) -> tuple[TokenIds, SegmentTable]:
+        """One row of a source as views: its ids, uint16|uint32[context_length + 1], and its segments."""
+        stratum = self._stratum(source)
+        number = int(np.searchsorted(stratum.first_rows, index, side="right")) - 1
+        shard, offset = self.shard(source, number), index - int(stratum.first_rows[number])
+        return shard.row(offset), shard.segments(offset)
+
+    def shard(self, source: str, number: int) -> Shard:
+        """The `number`-th file of a source, opened on first use and checked against the set."""
+        return self._opened(source, number)
+
+    def _open(self, source: str, number: int) -> Shard:
+        entry = self._stratum(source).entries[number]
+        shard = Shard.open(self._path(entry))
+        for name in AGREED:
+            self._must_agree(shard, name)
+        if shard.rows != entry.rows or shard.metadata.source != source:
+            found = f"{shard.rows} rows of source {shard.metadata.source!r}"
+            raise ShardError(f"{shard.path} holds {found}; the manifest says {entry.rows} of {source!r}. Copy the folder again.")
+        return shard
+
+    def _must_agree(self, shard: Shard, name: str) -> None:
+        seen, allowed = getattr(shard.metadata, name), getattr(self.metadata, name)
+        if seen != allowed:
+            shown = "" if name == "special_ids" else f" is {seen!r}, elsewhere {allowed!r}"
+            raise ShardError(
+                f"{shard.path}: {name}{shown} differs from the other shards. Do not mix shards of several runs in a folder."
+            )
+
+    def _stratum(self, source: str) -> Stratum:
+        if source not in self.strata:
+            raise ShardError(unknown_name("source", source, self.strata))
+        return self.strata[source]
+
+    def _path(self, entry: FileEntry) -> str:
+        return f"{self.stage_dir.rstrip('/')}/{entry.path}"
+
+
+def open_shards(stage_dir: str) -> ShardSet:
+    """The shards committed in a stage's folder, local or any fsspec URL.
+
+    Raises StageError where there is no finished manifest, ShardError where there are no rows or the shards do not fit together.
+    """
+    manifest = _read_manifest(stage_dir)
+    by_source: dict[str, list[FileEntry]] = {}
+    for entry in manifest.files:
+        by_source.setdefault(entry.stratum, []).append(entry)
+    strata = {source: Stratum(entries, _first_rows(entries)) for source, entries in by_source.items()}
+    if not any(stratum.rows for stratum in strata.values()):
+        raise ShardError(
+            f"{stage_dir}: the manifest lists no rows. Check what the filters dropped, then make the shard stage again."
+        )
+    return ShardSet(stage_dir, manifest, strata)
+
+
+def _first_rows(entries: list[FileEntry]) -> Int64:
+    return np.cumsum([0, *(entry.rows for entry in entries)], dtype=np.int64)
+
+
+def _read_manifest(stage_dir: str) -> Manifest:
+    path = f"{stage_dir.rstrip('/')}/manifest.json"
+    try:
+        with fsspec.open(path, "rt", encoding="utf-8") as file:
+            text = file.read()
+    except FileNotFoundError:
+        raise StageError(
+            f"{path} does not exist, so these shards are not finished. Run the shard stage until it commits."
+        ) from None
+    return Manifest.from_json(text, path)

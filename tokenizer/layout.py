@@ -1,0 +1,90 @@
+"""Where special tokens stand in a vocabulary, and what becomes of a vocabulary that lacks some.
+
+    0 … ordinary-1   BPE tokens        ordinary   <|endoftext|>        then contracts.special_tokens.added_tokens
+
+With GPT-2's 50,256 ordinary tokens and 881 masks these are CodeGen2.5's published ids.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+from contracts.errors import InputError
+from contracts.special_tokens import END_OF_TEXT, WHITESPACE_RUNS, control_tokens
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A finished vocabulary: the tokenizer.json that anyone can load, and what code needs to know of it."""
+
+    json: str
+    size: int
+    control_ids: dict[str, int]
+    """Id of every control token; text never gives one of them."""
+
+
+def lay_out(vocab: dict[str, int], merges: list[tuple[str, str]], masks: int) -> Vocabulary:
+    """The vocabulary of a freshly trained BPE.
+
+    `vocab` maps byte-level tokens to ids 0…n-1. `<|endoftext|>` becomes an ordinary entry that no merge leads to, as in GPT-2's
+    own vocabulary, so that the ids behind it follow without a gap.
+    """
+    tokenizer = Tokenizer(models.BPE(vocab={**vocab, END_OF_TEXT: len(vocab)}, merges=merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([END_OF_TEXT])
+    tokenizer.add_tokens([AddedToken(run, normalized=False) for run in WHITESPACE_RUNS])
+    return _finish(tokenizer, masks)
+
+
+def adopt(text: str, where: str, masks: int) -> Vocabulary:
+    """The vocabulary of an existing tokenizer.json; control tokens that it lacks are appended behind its last id.
+
+    Raises InputError if it is not a byte-level BPE that gives back every byte it is given.
+    """
+    try:
+        tokenizer = Tokenizer.from_str(text)
+    except Exception as error:  # `tokenizers` raises bare Exception
+        raise InputError(f"{where} is not a tokenizer.json that `tokenizers` can load: {error}") from None
+    if END_OF_TEXT not in tokenizer.get_vocab():
+        tokenizer.add_special_tokens([END_OF_TEXT])
+    vocabulary = _finish(tokenizer, masks)
+    _check_lossless(vocabulary, where)
+    return vocabulary
+
+
+def without_control_tokens(tokenizer_json: str) -> str:
+    """The same tokenizer for text: control tokens are no longer recognised, so their literal text is only text."""
+    fields: dict[str, Any] = json.loads(tokenizer_json)
+    fields["added_tokens"] = [token for token in fields["added_tokens"] if not token["special"]]
+    fields["post_processor"] = None  # none of ours: what begins and ends a document is the shard stage's business
+    fields["truncation"] = fields["padding"] = None
+    return json.dumps(fields, ensure_ascii=False)
+
+
+def _finish(tokenizer: Tokenizer, masks: int) -> Vocabulary:
+    controls = control_tokens(masks)
+    known = tokenizer.get_vocab()
+    # A token of the right name that is not marked special would be recognised in text: mark all of them.
+    tokenizer.add_special_tokens([AddedToken(t, normalized=False, special=True) for t in controls if t in known])
+    tokenizer.add_special_tokens([AddedToken(t, normalized=False, special=True) for t in controls if t not in known])
+    ids = {token: tokenizer.token_to_id(token) for token in (END_OF_TEXT, *controls)}
+    size = max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1
+    return Vocabulary(tokenizer.to_str(), size, ids)
+
+
+_HARD_TEXT = 'def f(x):\n\treturn  "é漢字🙂\u200b\x00\r\n" # <|endoftext|><mask_1>\n' + "".join(map(chr, range(256)))
+
+
+def _check_lossless(vocabulary: Vocabulary, where: str) -> None:
+    text_only = Tokenizer.from_str(without_control_tokens(vocabulary.json))
+    back = text_only.decode(text_only.encode(_HARD_TEXT, add_special_tokens=False).ids, skip_special_tokens=False)
+    if back != _HARD_TEXT:
+        raise InputError(
+            f"{where} does not give back the text it encodes (it normalises, or lacks bytes). "
+            "Spanmill needs a byte-level BPE without a normalizer, such as GPT-2's or StarCoder's."
+        )
