@@ -158,9 +158,17 @@ def train(ctx: click.Context, **values: Any) -> None:
 
 
 def _train(recipe: Recipe, options: Options) -> None:
+    from pathlib import Path
+
+    from trainer.progress import TrainProgress
     from trainer.train import train as train_model
 
-    train_model(options.output, options.train_settings(recipe), options.engine().reporter.say)
+    settings = options.train_settings(recipe)
+    reporter = options.engine().reporter
+    reporter.say("train")
+    with TrainProgress(settings.steps, reporter.say) as progress:
+        summary = train_model(Path(options.output), settings, progress)
+    reporter.say(f"  {summary.words()}")
 
 
 @cli.command()
@@ -219,9 +227,11 @@ def verify(directory: str, quiet: bool) -> None:
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 def sample(directory: str, prefix: str, suffix: str | None, max_tokens: int, temperature: float, seed: int) -> None:
     """Let the model of a run fill in what lies between two files, or continue one."""
+    from pathlib import Path
+
     from trainer.sample import Sampler
 
-    sampler = Sampler.open(directory)
+    sampler = Sampler.load(Path(directory))
     before = _text(prefix)
     if suffix is None:
         click.echo(sampler.complete(before, max_tokens=max_tokens, temperature=temperature, seed=seed))

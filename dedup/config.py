@@ -46,8 +46,9 @@ class DedupSettings(Settings):
     """Whether A-Z count as a-z. Other letters keep their case."""
 
     non_ascii: bool = True
-    """Whether characters beyond ASCII belong to words. If not, they separate words, as in BigCode's `[^A-Za-z_0-9]`, and translations
-    of one file count as duplicates: of date-fns 2.30.0, the Persian and Japanese formatRelative/index.js measure 1.0 instead of 0.26."""
+    """Whether characters beyond ASCII belong to words. If not, they separate words, as in BigCode's `[^A-Za-z_0-9]`, and
+    translations of one file count as duplicates: the Persian and the Japanese formatRelative/index.js of date-fns 2.30.0 then have
+    a similarity of 1.0 instead of 0.26."""
 
     bucket_cap: int = Field(default=32, ge=1)
     """A document is paired with at most so many others of one LSH bucket, those of highest priority. Buckets up to this size give
@@ -56,7 +57,7 @@ class DedupSettings(Settings):
 
     estimate_sigmas: float = Field(default=5.0, ge=0)
     """A candidate is dropped unmeasured if its estimated similarity lies more than so many standard errors below the threshold.
-    The standard error is sqrt(t (1 - t) / num_perm), 0.029 by default. At 5 of them one pair at the threshold in 3 million is lost."""
+    The standard error is sqrt(t (1 - t) / num_perm), 0.029 by default; 5 of them lose one pair at the threshold in 3 million."""
 
     @property
     def estimate_floor(self) -> float:

@@ -7,6 +7,8 @@
 fmix64 is MurmurHash3's finaliser (Austin Appleby), a bijection. It stands between the two sums because FNV-1a's low bits depend on
 few input bits. SHINGLE_BASE ≡ 3 mod 4: words i and j can be swapped unnoticed with a probability of at most 2^-58, as
 BASE^k - 1 then has few factors of two. dedup/reference.py says the same in plain Python.
+
+numba's cache notices no change in here for the kernels of other files: after one, delete dedup/__pycache__.
 """
 
 from __future__ import annotations

@@ -63,14 +63,14 @@ def candidate_pairs(keys: UInt64, nodes: Int64, cap: int) -> Int64:
 def unique_pairs(*pairs: Int64) -> Int64:
     """int64[p, 2]: the distinct rows of all given int64[·, 2], in ascending order. Nodes are 0 or more.
 
-    Cost: about 30 ns a pair for nodes below 2^32, which are sorted as single 64-bit values, and ten times that beyond.
+    Cost: about 0.2 µs a pair for nodes below 2^32, which are sorted as single 64-bit values, and 0.5 µs beyond.
     """
     rows = np.concatenate(pairs) if pairs else np.empty((0, 2), np.int64)
     if rows.max(initial=0) < 2**32:
         packed = rows[:, 0].astype(np.uint64) << np.uint64(32) | rows[:, 1].astype(np.uint64)
         packed.sort()
         packed = packed[_changes(packed)]
-        return np.stack([packed >> np.uint64(32), packed & np.uint64(2**32 - 1)], axis=1).astype(np.int64)
+        return np.stack([packed >> np.uint64(32), packed & np.uint64(2**32 - 1)], axis=1).view(np.int64)
     rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
     return rows[_changes(rows[:, 0]) | _changes(rows[:, 1])]
 

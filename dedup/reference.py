@@ -55,10 +55,10 @@ def minhash(text: str, settings: DedupSettings) -> MinHash:
     return minhash_of(shingles(text, settings), settings)
 
 
-def minhash_of(shingles: Sequence[int], settings: DedupSettings) -> MinHash:
-    """The signature of shingles that are hashed already."""
+def minhash_of(hashes: Sequence[int], settings: DedupSettings) -> MinHash:
+    """The signature of shingles that are hashed already, 64 bits each."""
     sketch = MinHash(num_perm=settings.num_perm, seed=settings.seed, scheme=SCHEME, hashfunc=low_32_bits)
-    sketch.update_batch(shingles)
+    sketch.update_batch(hashes)
     return sketch
 
 

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import apache_beam as beam
@@ -81,7 +81,7 @@ class Engine:
 
     beam_args: Sequence[str] = ()
     """Beam's own options, as on a command line. Without --runner: FnApiRunner, named so that Beam does not look for Prism."""
-    reporter: Reporter = Reporter()
+    reporter: Reporter = field(default_factory=Reporter)
     verbose: bool = False
     """Whether Beam's own messages are shown."""
 

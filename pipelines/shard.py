@@ -8,7 +8,6 @@ A window becomes one shard. Windows hold whole parts, in part order, so a shard'
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +32,8 @@ from sharding.objectives.causal import Causal
 from sharding.objectives.span_corruption import SpanCorruption
 from sharding.rows import Documents, RowBuilder, Rows
 from sharding.shards import ShardMetadata, write_shard
-from tokenizer.encode import Encoder, Engine as EncoderEngine, line_ends
+from tokenizer.encode import Encoder, line_ends
+from tokenizer.encode import Engine as EncoderEngine
 
 RATE = 20e6
 """Bytes of text that a core turns into shards in a second, roughly; decides only whether workers are started."""

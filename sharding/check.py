@@ -77,9 +77,11 @@ def problems(shard: Shard) -> list[str]:
             if (ids[start:stop] != pad).any():
                 found.append(f"row {row}: its padding holds other tokens than {PAD}")
     try:
-        for stretch in stretches(shard):
-            if np.isin(stretch.ids, control_ids).any():
-                found.append(f"document {stretch.doc_id.hex()}: a control token stands in its text")
+        found += [
+            f"document {stretch.doc_id.hex()}: a control token stands in its text"
+            for stretch in stretches(shard)
+            if np.isin(stretch.ids, control_ids).any()
+        ]
     except ShardError as error:
         found.append(str(error))
     shown = found[:PROBLEMS_SHOWN]
@@ -90,7 +92,8 @@ def _restore(shard: Shard, ids: npt.NDArray[np.uint32], kind: int, controls: Con
     if kind >= len(NAMES):
         raise ShardError(f"{shard.path}, row {row}, segment {index}: kind {kind} is unknown; known: 1 to {len(NAMES) - 1}.")
     try:
-        return OBJECTIVES[NAMES[kind]].restore(ids, controls)
+        restored: Restored = OBJECTIVES[NAMES[kind]].restore(ids, controls)
+        return restored
     except ShardError as error:
         raise ShardError(f"{shard.path}, row {row}, segment {index}: {error}") from None
 

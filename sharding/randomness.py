@@ -23,16 +23,16 @@ def mix64(x: np.uint64) -> np.uint64:
 
 
 @njit(cache=True, nogil=True, inline="always")
-def uniform(key: np.uint64, counter: np.int64) -> np.float64:
+def uniform(key: np.uint64, counter: int) -> float:
     """The counter-th draw for a key: 53 random bits in [0, 1)."""
     bits = mix64(key + np.uint64(counter + 1) * GOLDEN)
     return np.float64(bits >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
 @njit(cache=True, nogil=True, inline="always")
-def below(key: np.uint64, counter: np.int64, bound: np.int64) -> np.int64:
+def below(key: np.uint64, counter: int, bound: int) -> int:
     """The counter-th draw for a key, uniform over 0 … bound-1 (bias below 2^-53 × bound)."""
-    return np.int64(uniform(key, counter) * np.float64(bound))
+    return int(uniform(key, counter) * np.float64(bound))
 
 
 @njit(cache=True, nogil=True)

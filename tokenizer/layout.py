@@ -72,8 +72,9 @@ def _finish(tokenizer: Tokenizer, masks: int) -> Vocabulary:
     # A token of the right name that is not marked special would be recognised in text: mark all of them.
     tokenizer.add_special_tokens([AddedToken(t, normalized=False, special=True) for t in controls if t in known])
     tokenizer.add_special_tokens([AddedToken(t, normalized=False, special=True) for t in controls if t not in known])
-    ids = {token: tokenizer.token_to_id(token) for token in (END_OF_TEXT, *controls)}
-    size = max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1
+    vocab = tokenizer.get_vocab(with_added_tokens=True)
+    ids = {token: vocab[token] for token in (END_OF_TEXT, *controls)}
+    size = max(vocab.values()) + 1
     return Vocabulary(tokenizer.to_str(), size, ids)
 
 

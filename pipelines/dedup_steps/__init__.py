@@ -1,4 +1,6 @@
-"""The steps of the dedup stage; pipelines/dedup.py says how they follow one another. What they leave in the stage's work folder:
+"""The steps of the dedup stage; pipelines/dedup.py says how they follow one another.
+
+What they leave in the stage's work folder:
 
     PART.documents.npy   DOCUMENT_ROW of each document             PART.signatures.npy   uint32[n, num_perm]
     PART.nodes.npy       node of each document, or -1              places.npy            int64[nodes, 2]: part and row

@@ -93,7 +93,7 @@ class Signatures:
         self._parts: dict[int, npt.NDArray[np.generic]] = {}
 
     def of(self, nodes: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
-        """uint32[k, num_perm]"""
+        """Signatures uint32[k, num_perm]."""
         place = np.asarray(self._place[nodes])
         out = np.empty((len(nodes), self._part(int(place[0, 0])).shape[1]), np.uint32)
         for part in np.unique(place[:, 0]).tolist():

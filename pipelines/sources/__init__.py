@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final, Union
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import Field
 
@@ -28,7 +30,7 @@ SOURCES: Final[dict[str, type[SourceBase]]] = {
 if TYPE_CHECKING:
     SourceSettings = SourceBase
 else:
-    SourceSettings = Annotated[Union[tuple(SOURCES.values())], Field(discriminator="type")]
+    SourceSettings = Annotated[reduce(or_, SOURCES.values()), Field(discriminator="type")]
     """One `[[source]]` table: the class in SOURCES that its `type` names."""
 
 

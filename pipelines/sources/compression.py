@@ -26,7 +26,7 @@ class DamagedStreamError(Exception):
 
 
 def compression_of(file: BinaryIO) -> str:
-    """ "gzip", "zstd" or "" by the first bytes; the file is rewound."""
+    """By the first bytes: "gzip", "zstd", or "" for a plain file. The file is rewound."""
     head = file.read(4)
     file.seek(0)
     if head.startswith(GZIP_MAGIC):

@@ -34,7 +34,7 @@ def row_of(found: dict[str, Any], settings: JsonFields) -> Row | Problem:
     """The object's row, or what is wrong with it."""
     names = settings.fields
     try:
-        licenses = _get(found, names.licenses, _licenses, ())
+        licenses: tuple[str, ...] = _get(found, names.licenses, _licenses, ())
         return Row(
             text=_text(found, names.text),
             language=_get(found, names.language, _name, "") or settings.language,
@@ -93,5 +93,13 @@ def _encoded(value: str, name: str) -> bytes:
 
 
 def _kind_of(value: Any) -> str:
-    kinds = {bool: "a boolean", int: "a number", float: "a number", list: "a list", dict: "an object", type(None): "null", str: "a string"}
+    kinds = {
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+        list: "a list",
+        dict: "an object",
+        type(None): "null",
+        str: "a string",
+    }
     return kinds[type(value)]

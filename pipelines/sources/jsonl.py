@@ -21,12 +21,11 @@ from pipelines.sources.json_lines import Line, line_pieces, lines, parse
 from pipelines.sources.json_row import JsonFields, row_of
 from pipelines.sources.parts import split_by_digest
 from pipelines.sources.row_buffer import RowBuffer
-from pipelines.sources.settings import SourceBase
 
 SUFFIXES = tuple(f".{kind}{packed}" for kind in ("jsonl", "ndjson", "json") for packed in ("", ".gz", ".zst"))
 
 
-class JsonlSettings(SourceBase, JsonFields):
+class JsonlSettings(JsonFields):
     """`type = "jsonl"`."""
 
     type: Literal["jsonl"] = Field(default="jsonl")
@@ -36,7 +35,8 @@ class JsonlSettings(SourceBase, JsonFields):
     """A file, a glob, or a folder that holds *.jsonl, *.ndjson or *.json, each also as *.gz or *.zst; anything that fsspec opens."""
 
     max_line_bytes: int = Field(default=64 * 2**20, ge=1)
-    """Longer lines are quarantined instead of read. The default, 64 MiB, is our choice: far above any source file, and no strain on memory."""
+    """Longer lines are quarantined instead of read. The default, 64 MiB, is our choice: no source file is near it, and memory stays
+    bounded."""
 
     def open(self) -> Jsonl:
         """The source."""
@@ -105,12 +105,11 @@ class Jsonl:
 
     def _add(self, rows: RowBuffer, origin: str, line: Line) -> None:
         found = parse(line, self.settings.max_line_bytes)
-        if isinstance(found, dict):
-            found = row_of(found, self.settings)
-        if isinstance(found, Problem):
-            rows.add_problem(origin, self.settings.language, found)
-        elif found is not None:
-            rows.add(origin, found)
+        row = row_of(found, self.settings) if isinstance(found, dict) else found
+        if isinstance(row, Problem):
+            rows.add_problem(origin, self.settings.language, row)
+        elif row is not None:
+            rows.add(origin, row)
 
     def _lost(self, part: Part, each: Input, problem: Problem) -> Reading:
         return lost_input(part, origin_of(each, 0), self.settings.language, problem)

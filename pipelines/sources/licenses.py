@@ -40,7 +40,7 @@ def from_header(text: bytes) -> Licenses | None:
 
 
 def is_license_file(name: str) -> bool:
-    """Whether a file name is one that licence texts go by: LICENSE, LICENCE.md, COPYING, LICENSE-MIT, UNLICENSE …"""
+    """Whether a file name is one that licence texts go by, such as LICENSE, LICENCE.md, COPYING or LICENSE-MIT."""
     return _FILE_NAME.fullmatch(name) is not None and not name.lower().endswith((".py", ".js", ".go", ".rs", ".c", ".h", ".java"))
 
 

@@ -62,7 +62,8 @@ def take_metadata(text: pa.LargeStringArray, repo: pa.StringArray, path: pa.Stri
 def _beginning_with_bracket(offsets: npt.NDArray[np.int64], data: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     """Rows whose first byte is "<"."""
     filled = np.flatnonzero(np.diff(offsets))
-    return filled[data[offsets[filled]] == ord("<")]
+    rows: npt.NDArray[np.int64] = filled[data[offsets[filled]] == ord("<")]
+    return rows
 
 
 def _plain(bucket: str | None) -> bool:

@@ -37,7 +37,7 @@ class Block(NamedTuple):
     batch: pa.RecordBatch
 
     def origins(self, each: Input) -> list[str]:
-        """n origins."""
+        """An origin for each row."""
         return [origin_of(each, row) for row in self.numbers.tolist()]
 
     def has(self, name: str) -> bool:

@@ -78,7 +78,7 @@ class Tree:
 
     def survey(self, path: str) -> Input:
         """Digest, and the path below the folder as label."""
-        fs, root = url_to_fs(self.settings.path)
+        _, root = url_to_fs(self.settings.path)
         _, name = url_to_fs(path)
         return survey_file(path, label=name[len(root.rstrip("/")) + 1 :])
 

@@ -151,8 +151,8 @@ def _plan(
         if n == 0:
             continue
         ratio = min_ratio + uniform(key[i], 0) * (max_ratio - min_ratio)
-        total = min(n, max(np.int64(1), np.int64(np.rint(ratio * n))))
-        most = min(np.int64(max_spans), total, n - total + 1)
+        total = min(n, max(1, int(np.rint(ratio * n))))
+        most = min(max_spans, total, n - total + 1)
         count, counter = _draw_lengths(key[i], total, most, max_length, length[spans:])
         _draw_places(key[i], counter, n - total - (count - 1), count, begin[spans:])
         at = start[i]
@@ -166,13 +166,11 @@ def _plan(
 
 
 @njit(cache=True, nogil=True)
-def _draw_lengths(
-    key: np.uint64, total: int, most: int, max_length: int, length: npt.NDArray[np.int32]
-) -> tuple[np.int64, np.int64]:
+def _draw_lengths(key: np.uint64, total: int, most: int, max_length: int, length: npt.NDArray[np.int32]) -> tuple[int, int]:
     """Uniform lengths that add up to `total`, at most `most` of them; returns how many, and the next unused counter."""
     enough = most * (max_length + 1) >= 2 * total  # whether so many spans of mean length (max_length + 1) / 2 make up the total
-    bound = np.int64(max_length) if enough else np.int64((2 * total + most - 1) // most)
-    count, counter, left = np.int64(0), np.int64(1), np.int64(total)
+    bound = max_length if enough else (2 * total + most - 1) // most
+    count, counter, left = 0, 1, total
     while left > 0:
         drawn = left if count == most - 1 else min(left, 1 + below(key, counter, bound))
         length[count] = drawn
@@ -191,7 +189,7 @@ def _draw_places(key: np.uint64, counter: int, free: int, count: int, place: npt
         candidate = below(key, counter + k, free + k + 1)
         for j in range(k):
             if place[j] == candidate:
-                candidate = np.int64(free + k)
+                candidate = free + k
                 break
         j = k
         while j > 0 and place[j - 1] > candidate:
@@ -238,7 +236,7 @@ def _write(
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _append(out: npt.NDArray[np.uint32], at: int, ids: npt.NDArray[np.uint32], begin: int, end: int) -> np.int64:
+def _append(out: npt.NDArray[np.uint32], at: int, ids: npt.NDArray[np.uint32], begin: int, end: int) -> int:
     for j in range(begin, end):
         out[at] = ids[j]
         at += 1

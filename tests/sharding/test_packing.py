@@ -13,18 +13,16 @@ def best_fit_by_hand(lengths: list[int], row_length: int) -> list[tuple[int, int
     """Longest first, into the fullest open row that has room; of equally full ones the one that has waited longest."""
     rooms: list[tuple[int, int, int]] = []  # (room, waiting since, row)
     placed: dict[int, tuple[int, int]] = {}
-    clock = rows = 0
-    for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+    rows = 0
+    for clock, i in enumerate(sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))):
         fitting = [entry for entry in rooms if entry[0] >= max(1, lengths[i])]
+        chosen = min(fitting) if fitting else (row_length, clock, rows)
         if fitting:
-            chosen = min(fitting)
             rooms.remove(chosen)
         else:
-            chosen = (row_length, clock, rows)
             rows += 1
         room, _, row = chosen
         placed[i] = (row, row_length - room)
-        clock += 1
         if room - lengths[i] > 0:
             rooms.append((room - lengths[i], clock, row))
     return [placed[i] for i in range(len(lengths))]

@@ -1,0 +1,203 @@
+"""The four stages on a small corpus: what comes out, and that nothing but the corpus and the recipe decides its bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from made_up_corpus import recipe_values, write_corpus
+from tokenizers import Tokenizer
+
+from contracts.manifest import Manifest
+from pipelines.curate import curate
+from pipelines.dedup import dedup
+from pipelines.engine import Engine
+from pipelines.progress import Reporter
+from pipelines.recipe import Recipe
+from pipelines.shard import shard
+from pipelines.stats import collect
+from pipelines.tokenizer import tokenizer
+from pipelines.verify import verify
+from sharding.check import documents
+from sharding.shards import Shard
+
+
+QUIET = Reporter(quiet=True)
+
+
+def run(recipe: Recipe, run_dir: Path, engine: Engine) -> dict[str, Manifest]:
+    made = {"curate": curate(recipe, str(run_dir), engine)}
+    for name, stage in (("dedup", dedup), ("tokenizer", tokenizer), ("shard", shard)):
+        made[name] = stage(recipe, str(run_dir), "", engine)
+    return made
+
+
+def digests(run_dir: Path) -> dict[str, str]:
+    """sha256 of every file that other people use: all but manifests and the table of where inputs lay."""
+    files = sorted(path for path in run_dir.rglob("*") if path.is_file())
+    wanted = [path for path in files if path.name not in ("manifest.json", "inputs.parquet")]
+    return {str(path.relative_to(run_dir)): hashlib.sha256(path.read_bytes()).hexdigest() for path in wanted}
+
+
+@pytest.fixture(scope="module")
+def made(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run_dir = tmp_path_factory.mktemp("run")
+    run(Recipe(**recipe_values(corpus)), run_dir, Engine(("--direct_running_mode=in_memory",), QUIET))
+    return run_dir
+
+
+def test_every_document_is_accounted_for(made: Path) -> None:
+    curated = Manifest.from_json((made / "curate/manifest.json").read_text(), "")
+    assert curated.totals["in"] == 300
+    decisions = [row for path in sorted((made / "curate/decisions").iterdir()) for row in pq.read_table(path).to_pylist()]
+    kept = [row for path in sorted((made / "curate/documents").iterdir()) for row in pq.read_table(path).to_pylist()]
+    assert len(kept) + len(decisions) == 300
+    assert len({row["doc_id"] for row in kept + decisions}) == 300
+    copyleft = [row for row in decisions if row["check"] == "license"]
+    assert len(copyleft) == sum(i % 11 == 10 for i in range(240))
+    assert all("GPL-3.0-only" in row["reason"] and "max_stars_repo_licenses" in row["reason"] for row in copyleft)
+
+
+def test_duplicates_name_their_keeper(made: Path) -> None:
+    removals = pq.read_table(made / "dedup/removals/00000.parquet").to_pylist()
+    ids = {row["path"]: row["doc_id"] for path in (made / "curate/documents").iterdir() for row in pq.read_table(path).to_pylist()}
+    pairs = {frozenset((row["doc_id"], row["keeper_id"])): row for row in removals}
+    exact = pairs[frozenset((ids["src/file0.python"], ids["src/file1.python"]))]
+    near = pairs[frozenset((ids["src/file2.python"], ids["src/file3.python"]))]
+    assert exact["kind"] == "exact"
+    assert exact["jaccard"] == 1.0
+    assert near["kind"] == "near"
+    assert 0.7 <= near["jaccard"] < 1.0
+
+
+def test_rows_give_back_every_kept_document_byte_for_byte(made: Path) -> None:
+    gone = {row["doc_id"] for row in pq.read_table(made / "dedup/removals/00000.parquet").to_pylist()}
+    kept = {
+        row["doc_id"]: row["text"]
+        for path in (made / "curate/documents").iterdir()
+        for row in pq.read_table(path).to_pylist()
+        if row["doc_id"] not in gone
+    }
+    restored = documents(Shard.open(str(path)) for path in sorted((made / "shard").rglob("*.arrow")))
+    decode = Tokenizer.from_file(str(made / "tokenizer/tokenizer.json")).decode
+    assert {doc_id: decode(ids.tolist(), skip_special_tokens=False) for doc_id, ids in restored.items()} == kept
+
+
+def test_literal_special_tokens_stay_text(made: Path) -> None:
+    controls = set(Manifest.from_json((made / "tokenizer/manifest.json").read_text(), "").statistics["control_ids"].values())
+    restored = documents(Shard.open(str(path)) for path in sorted((made / "shard").rglob("*.arrow")))
+    assert not any(controls & set(ids.tolist()) for ids in restored.values())
+
+
+def test_a_sound_run_verifies_and_a_damaged_one_does_not(made: Path, tmp_path: Path) -> None:
+    assert verify(str(made), QUIET) == []
+    damaged = tmp_path / "damaged"
+    shutil.copytree(made, damaged)
+    target = next((damaged / "shard").rglob("*.arrow"))
+    content = bytearray(target.read_bytes())
+    content[len(content) // 2] ^= 1
+    target.write_bytes(content)
+    next((damaged / "curate/decisions").iterdir()).unlink()
+    wrong = verify(str(damaged), QUIET)
+    assert any("shard" in line and "was changed or damaged" in line for line in wrong)
+    assert any("curate" in line and "is missing" in line for line in wrong)
+
+
+def test_statistics_agree_with_the_manifests(made: Path) -> None:
+    found = collect(str(made))
+    assert sum(row["in"] for row in found["sources"].values()) == 300
+    assert sum(row["tokens"] for row in found["sources"].values()) == found["shard"]["totals"]["text_tokens"]
+    assert sum(sum(checks.values()) for checks in found["curate"]["drops"].values()) == 300 - found["curate"]["totals"]["kept"]
+    json.dumps(found, allow_nan=False)
+
+
+def test_a_second_run_gives_the_same_bytes(made: Path, recipe: Recipe, engine: Engine, tmp_path: Path) -> None:
+    run(recipe, tmp_path, engine)
+    assert digests(tmp_path) == digests(made)
+    for stage in ("curate", "dedup", "tokenizer", "shard"):
+        assert (tmp_path / stage / "manifest.json").read_bytes() == (made / stage / "manifest.json").read_bytes()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_worker_processes_give_the_same_bytes(made: Path, recipe: Recipe, tmp_path: Path, workers: int) -> None:
+    run(recipe, tmp_path, Engine(("--direct_running_mode=multi_processing", f"--direct_num_workers={workers}"), QUIET))
+    assert digests(tmp_path) == digests(made)
+
+
+def test_renamed_inputs_give_the_same_bytes(made: Path, engine: Engine, tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus")
+    for path in sorted(corpus.rglob("train-*.parquet")):
+        path.rename(path.with_name(f"train-{99999 - int(path.name[6:11]):05d}-of-99999.parquet"))
+    run(Recipe(**recipe_values(corpus)), tmp_path / "run", engine)
+    assert digests(tmp_path / "run") == digests(made)
+
+
+def test_nothing_is_done_twice(made: Path, recipe: Recipe, tmp_path: Path) -> None:
+    shutil.copytree(made, tmp_path / "run")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
+    run(recipe, tmp_path / "run", Engine(("--runner=NoSuchRunner",), QUIET))  # no stage may get so far as to start a runner
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")} == before
+
+
+def test_a_changed_setting_remakes_what_depends_on_it(made: Path, corpus: Path, engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(made, tmp_path / "run")
+    values = recipe_values(corpus)
+    values["dedup"] = {"threshold": 0.9}
+    run(Recipe(**values), tmp_path / "run", Engine(engine.beam_args))
+    said = capsys.readouterr().err
+    assert "curate is up to date" in said
+    assert "dedup is made again: threshold was 0.7, is 0.9" in said
+    assert "tokenizer is made again: upstream.dedup was" in said
+    assert verify(str(tmp_path / "run"), QUIET) == []
+
+
+def test_a_stage_takes_earlier_ones_from_another_run(made: Path, recipe: Recipe, engine: Engine, tmp_path: Path) -> None:
+    shard(recipe, str(tmp_path), str(made), engine)
+    for path in (tmp_path / "shard").rglob("*.arrow"):
+        assert path.read_bytes() == (made / path.relative_to(tmp_path)).read_bytes()
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_any_moment_ends_with_the_same_bytes(made: Path, corpus: Path, tmp_path: Path) -> None:
+    """`kill -9` of the whole process ten times, at moments spread over a run, then the same command to its end."""
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(json.dumps(recipe_values(corpus)))
+    run_dir = tmp_path / "run"
+    script = (
+        "import json, sys\n"
+        "from pathlib import Path\n"
+        "from pipelines.recipe import Recipe\n"
+        "from pipelines.engine import Engine\n"
+        "sys.path.insert(0, sys.argv[3])\n"
+        "from test_line import run, QUIET\n"
+        "run(Recipe(**json.loads(Path(sys.argv[1]).read_text())), Path(sys.argv[2]), Engine(('--direct_running_mode=in_memory',), QUIET))\n"
+    )
+    command = [sys.executable, "-c", script, str(recipe), str(run_dir), str(Path(__file__).parent)]
+    kills = 0
+    for attempt in range(40):
+        process = subprocess.Popen(command, start_new_session=True)
+        before = _receipts(run_dir)
+        while process.poll() is None and _receipts(run_dir) < before + 1 + attempt % 3:
+            time.sleep(0.01)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            kills += 1
+        if process.wait() == 0:
+            break
+    assert process.returncode == 0
+    assert kills >= 10
+    assert digests(run_dir) == digests(made)
+
+
+def _receipts(run_dir: Path) -> int:
+    """Grows with the work done: receipts, and far more for each committed stage."""
+    return sum(1 for path in run_dir.rglob("0*.json") if ".progress" in str(path)) + 1000 * sum(1 for _ in run_dir.glob("*/manifest.json"))

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from contracts.errors import OutputError, StageError
+from contracts.manifest import FileEntry, Manifest
+from pipelines.counts import add_up
+from pipelines.engine import write_receipt
+from pipelines.stage import Stage, difference
+from pipelines.storage import digest_file, files_below, names_in, read_manifest, write_bytes
+
+
+def stage(run_dir: Path, **config: object) -> Stage:
+    return Stage("curate", str(run_dir), dict(config), 0, {"corpus": "abc"})
+
+
+def test_a_fresh_stage_has_work_to_do_and_a_committed_one_has_not(tmp_path: Path) -> None:
+    first = stage(tmp_path, a=1)
+    assert first.open() == (True, "")
+    written = write_bytes(first.path("x.bin"), b"hello")
+    first.commit([FileEntry("x.bin", 1, *written)], {"in": 1}, {})
+    assert first.open() == (False, "is up to date")
+    assert files_below(first.folder) == ["manifest.json", "x.bin"]
+    assert read_manifest(first.folder).files[0].xxh3_64 == digest_file(first.path("x.bin")).xxh3_64
+
+
+def test_an_interrupted_stage_keeps_its_receipts(tmp_path: Path) -> None:
+    first = stage(tmp_path, a=1)
+    first.open()
+    write_receipt(first.path(".progress", "parts"), 3, {"n": 7})
+    assert stage(tmp_path, a=1).open() == (True, "goes on where it stopped")
+    assert first.receipts("parts") == {3: {"n": 7}}
+
+
+def test_a_torn_receipt_counts_as_missing(tmp_path: Path) -> None:
+    first = stage(tmp_path)
+    first.open()
+    Path(first.path(".progress", "parts")).mkdir()
+    Path(first.path(".progress", "parts", "00000001.json")).write_text('{"n":')
+    assert first.receipts("parts") == {}
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_a_changed_setting_is_named_and_nothing_stale_is_used(tmp_path: Path, committed: bool) -> None:
+    first = stage(tmp_path, a=1, inner={"b": [1, 2]})
+    first.open()
+    write_receipt(first.path(".progress", "parts"), 0, {})
+    write_bytes(first.path("x.bin"), b"old")
+    if committed:
+        first.commit([], {}, {})
+    again = stage(tmp_path, a=1, inner={"b": [1, 3]})
+    to_do, words = again.open()
+    assert to_do
+    assert "inner.b was [1, 2], is [1, 3]" in words
+    assert again.receipts("parts") == {}
+    assert files_below(again.folder) == [".progress/identity.json"]
+
+
+def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "curate").mkdir()
+    (tmp_path / "curate" / "thesis.tex").write_text("years of work")
+    with pytest.raises(OutputError, match=r"thesis\.tex.*no Spanmill stage made.*--output"):
+        stage(tmp_path).open()
+    assert (tmp_path / "curate" / "thesis.tex").exists()
+
+
+def test_torn_files_go_at_the_commit(tmp_path: Path) -> None:
+    first = stage(tmp_path)
+    first.open()
+    (tmp_path / "curate" / "documents").mkdir()
+    (tmp_path / "curate" / "documents" / "0.parquet.tmp-123").write_bytes(b"half")
+    first.commit([], {}, {})
+    assert files_below(first.folder) == ["manifest.json"]
+
+
+def test_a_missing_manifest_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match=r"no finished 'shard' stage.*--input"):
+        read_manifest(str(tmp_path / "shard"))
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format_version": 99}', "\x00"])
+def test_a_damaged_manifest_is_refused(text: str) -> None:
+    with pytest.raises(StageError, match="not a Spanmill manifest|format version 99"):
+        Manifest.from_json(text, "m.json")
+
+
+def test_a_manifest_comes_back_as_it_went() -> None:
+    made = Manifest("shard", {"a": [1]}, 3, {"x": "y"}, {"numpy": "2"}, {"rows": 4}, {"é": 0.5}, [FileEntry("s/0.arrow", 4, 5, "6", 7, "s")])
+    assert Manifest.from_json(made.to_json(), "") == made
+
+
+@pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "disk is full"), (errno.EACCES, "make this one writable")])
+def test_errors_of_the_disk_say_what_to_do_and_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str) -> None:
+    def fail(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OutputError, match=words):
+        write_bytes(str(tmp_path / "x"), b"data")
+    assert names_in(str(tmp_path)) == []
+
+
+def test_differences_are_few_and_brief() -> None:
+    old = {f"k{i}": "x" * 100 for i in range(5)}
+    new = {f"k{i}": i for i in range(5)}
+    words = difference(old, new)
+    assert words.endswith("; and 2 more")
+    assert len(words) < 300
+
+
+def test_counts_add_up_in_any_order() -> None:
+    parts = [{"a": 1, "b": {"c": [1, 2]}}, {"b": {"c": [3, 4], "d": 5}}, {}]
+    assert add_up(parts) == add_up(parts[::-1]) == {"a": 1, "b": {"c": [4, 6], "d": 5}}
+    assert json.dumps(parts[0]) == '{"a": 1, "b": {"c": [1, 2]}}', "the parts are left as they were"

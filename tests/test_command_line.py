@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNNER = [sys.executable, str(ROOT / "beam_runner.py")]
+
+
+def spanmill(*arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*RUNNER, *arguments], capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def write_tree(folder: Path, files: int = 30) -> Path:
+    folder.mkdir()
+    (folder / "LICENSE").write_text("SPDX-License-Identifier: MIT\n")
+    for i in range(files):
+        body = "".join(f"def name{i}_{j}(value):\n    return value * {i * j}\n\n\n" for j in range(20))
+        (folder / f"m{i}.py").write_text(f"# SPDX-License-Identifier: MIT\n{body}")
+    return folder
+
+
+def recipe(folder: Path) -> str:
+    path = folder / "recipe.toml"
+    tree = write_tree(folder / "tree")
+    path.write_text(
+        f'[[source]]\ntype = "tree"\nname = "code"\npath = "{tree}"\n'
+        "[tokenizer]\nvocab_size = 600\nmasks = 32\n"
+        "[shard]\ncontext_length = 64\n[shard.span_corruption]\nmax_spans = 3\n"
+        "[train]\nsteps = 3\nbatch_size = 2\nmicro_batch_size = 2\ndim = 16\nlayers = 1\nheads = 2\neval_every = 3\n"
+    )
+    return str(path)
+
+
+def test_help_lists_the_line_in_order_and_imports_nothing_heavy() -> None:
+    script = (
+        "import sys, beam_runner\n"
+        "try: beam_runner.main(['--help'])\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "heavy = {'apache_beam', 'torch', 'pyarrow', 'numba', 'numpy', 'matplotlib', 'pydantic', 'tokenizers'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    places = [done.stdout.index(f"  {name} ") for name in ("run", "curate", "dedup", "tokenizer", "shard", "train", "stats", "verify", "sample")]
+    assert places == sorted(places)
+
+
+def test_every_command_has_help() -> None:
+    for name in ("run", "curate", "dedup", "tokenizer", "shard", "train", "stats", "verify", "sample"):
+        done = spanmill(name, "--help")
+        assert done.returncode == 0
+        assert "Usage: spanmill" in done.stdout
+
+
+def test_the_whole_line(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    done = spanmill("run", "--config", recipe(tmp_path), "--output", str(out))
+    assert done.returncode == 0, done.stderr
+    assert "31 documents in = " in done.stderr
+    assert "Documents by source" in done.stdout
+    for path in ("shard/code/00000.arrow", "train/loss.png", "report/mixture.png", "tokenizer/tokenizer.json", "report/statistics.json"):
+        assert (out / path).stat().st_size > 0
+    assert spanmill("verify", str(out)).returncode == 0
+    found = json.loads(spanmill("stats", str(out), "--json").stdout)
+    assert found["sources"]["code"]["in"] == 31
+    (tmp_path / "p.py").write_text("def name")
+    (tmp_path / "s.py").write_text("    return value\n")
+    filled = spanmill("sample", str(out), "--prefix", str(tmp_path / "p.py"), "--suffix", str(tmp_path / "s.py"), "--max-tokens", "5")
+    assert filled.returncode == 0, filled.stderr
+    assert "<eom>" not in filled.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "--output", "x", "--confg", "y"], "Did you mean --config?"),
+        (["run", "--output", "x", "--runer=SparkRunner"], "Did you mean --runner?"),
+        (["run", "--output", "x", "stray"], "unknown argument 'stray'"),
+        (["run"], "Missing option '--output'"),
+        (["run", "--output", "x", "--config", "none.toml"], "There is no recipe 'none.toml'"),
+        (["run", "--output", "x", "--set", "dedup.treshold=1"], "Did you mean 'dedup.threshold'?"),
+        (["run", "--output", "x", "--set", "train.stepz=1"], "Did you mean 'steps'?"),
+        (["curate", "--output", "x"], "names no source"),
+        (["crate"], "No such command 'crate'"),
+    ],
+)
+def test_wrong_usage_is_explained_and_exits_with_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = spanmill(*arguments)
+    assert words in done.stderr
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["shard", "--output", "x"], "Run `spanmill curate` first"),
+        (["stats", "x"], "no finished stage"),
+        (["verify", "x"], "no finished stage"),
+    ],
+)
+def test_what_is_missing_is_named_and_exits_with_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = spanmill(*arguments)
+    assert words in done.stderr
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    done = spanmill("curate", "--config", recipe(tmp_path), "--output", str(blocker / "run"))
+    assert done.returncode == 1
+    assert "Cannot write" in done.stderr
+    assert "--output" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("mode", ["in_memory", "multi_processing"])
+def test_ctrl_c_ends_cleanly_says_how_to_resume_and_leaves_no_process(tmp_path: Path, mode: str) -> None:
+    out, config = tmp_path / "run", recipe(tmp_path)
+    command = [*RUNNER, "run", "--until", "shard", "--config", config, "--output", str(out), f"--direct_running_mode={mode}"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=_default_interrupt)
+    while not (out / "dedup" / ".progress").exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "Stopped. What is done is kept" in said
+    assert "Traceback" not in said
+    deadline = time.monotonic() + 10
+    while _alive(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not _alive(process.pid)
+    assert spanmill("run", "--until", "shard", "--config", config, "--output", str(out)).returncode == 0
+
+
+def _default_interrupt() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _alive(session: int) -> list[str]:
+    """Processes of a session that are still running."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if os.getsid(int(entry.name)) == session and "Z" not in (entry / "stat").read_text().split()[2]:
+                    found.append(entry.name)
+            except (OSError, FileNotFoundError):
+                continue
+    return found
