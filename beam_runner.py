@@ -8,6 +8,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or recipe, 130 stopped by Ctrl-C.
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -261,13 +262,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command and exits."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    verbose = "--verbose" in arguments
+    # Before Beam is imported: it logs while it is, and would otherwise install a handler that writes to the screen.
+    logging.basicConfig(level=logging.INFO if verbose else logging.CRITICAL, handlers=None if verbose else [logging.NullHandler()])
     try:
         sys.exit(cli.main(arguments, prog_name="spanmill", standalone_mode=False) or 0)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except SpanmillError as error:
-        if "--verbose" in arguments:
+        if verbose:
             raise
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)

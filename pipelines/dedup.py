@@ -93,6 +93,7 @@ def _match(stage: Stage, parts: list[FileEntry], bands: Banding, documents: int,
                 ),
                 label,
                 seconds,
+                KEY_RANGES,
             )
 
 

@@ -101,27 +101,32 @@ class Engine:
                         pipeline | "Items" >> beam.Create(missing, reshuffle=False) | step.title() >> DoItems(work, folder)
                     ),
                     label,
-                    seconds=sum(sizes[number] for number in missing) / rate if len(missing) > 1 else 0.0,
+                    seconds=sum(sizes[number] for number in missing) / rate,
+                    items=len(missing),
                 )
             have = stage.receipts(step)
         return [have[number] for number in range(len(sizes))]
 
-    def run(self, build: Callable[[beam.Pipeline], Any], label: str, seconds: float) -> None:
-        """Builds a pipeline and runs it to its end. `seconds`: one core's time for it, roughly."""
-        pipeline = beam.Pipeline(options=PipelineOptions(self._arguments(seconds)))
+    def run(self, build: Callable[[beam.Pipeline], Any], label: str, seconds: float, items: int) -> None:
+        """Builds a pipeline and runs it to its end. `seconds`: one core's time for its `items`, roughly."""
+        pipeline = beam.Pipeline(options=PipelineOptions(self._arguments(seconds, items)))
         build(pipeline)
         with _quiet(self.verbose) as log, _translated(label, log):
             pipeline.run().wait_until_finish()
 
-    def _arguments(self, seconds: float) -> list[str]:
+    def _arguments(self, seconds: float, items: int) -> list[str]:
         given = list(self.beam_args)
         if not any(argument.startswith("--runner") for argument in given):
             given.append("--runner=FnApiRunner")
-        local = any("FnApiRunner" in argument or "DirectRunner" in argument for argument in given)
-        if local and not any(argument.startswith("--direct_running_mode") for argument in given):
-            spread = seconds > SPAWN_SECONDS and (os.cpu_count() or 1) > 1
-            given.append(f"--direct_running_mode={'multi_processing' if spread else 'in_memory'}")
-        if local and not any(argument.startswith("--direct_num_workers") for argument in given):
+        if not any("FnApiRunner" in argument or "DirectRunner" in argument for argument in given):
+            return given
+        modes = [argument for argument in given if argument.startswith("--direct_running_mode")]
+        spread = bool(modes) or (seconds > SPAWN_SECONDS and (os.cpu_count() or 1) > 1)
+        if items == 1 or not spread:  # nothing to share out: no process is worth starting
+            return [argument for argument in given if not argument.startswith("--direct_")] + ["--direct_running_mode=in_memory"]
+        given += [] if modes else ["--direct_running_mode=multi_processing"]
+        many = "--direct_running_mode=in_memory" not in given
+        if many and not any(argument.startswith("--direct_num_workers") for argument in given):
             given.append("--direct_num_workers=0")  # all cores
         return given
 

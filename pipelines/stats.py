@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from contracts.errors import StageError
@@ -93,7 +92,8 @@ def _by_source(found: dict[str, Any]) -> dict[str, Any]:
         row = rows.setdefault(source, {})
         row.update({"documents": counts["documents"], "tokens": counts["text_tokens"], "rows": counts["rows"]})
         row["padding_share"] = counts["padding_share"]
-        row["bytes_per_token"] = row.get("unique_bytes", math.nan) / max(1, counts["text_tokens"])
+        if counts["text_tokens"] and "unique_bytes" in row:
+            row["bytes_per_token"] = row["unique_bytes"] / counts["text_tokens"]
     return rows
 
 

@@ -42,7 +42,7 @@ class Plan:
     @property
     def digest(self) -> str:
         """Of the corpus: what is read, but not where it lies."""
-        return digest_of([[p.source, [i.digest for i in p.inputs], p.start, p.stop, p.copy] for p in self.parts])
+        return digest_of([[p.source, [[i.digest, i.label] for i in p.inputs], p.start, p.stop, p.copy] for p in self.parts])
 
     def table(self) -> pa.RecordBatch:
         """Schema INPUT."""

@@ -19,12 +19,15 @@ def show(found: dict[str, Any], plots: Sequence[str]) -> None:
     console = Console(highlight=False, width=None if os.isatty(1) else 120)
     for table in (_sources(found), _drops(found), _languages(found), _licenses(found), _objectives(found), _training(found)):
         if table is not None and table.row_count:
+            title, table.title = table.title, None  # rich would wrap a title at the width of its table
+            console.print(f"\n[bold]{title}[/bold]")
             console.print(table)
+    console.print()
     console.print(_places(found, plots))
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
+    table = Table(title=title, header_style="dim", box=None, pad_edge=False)
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index == 0 else "right")
     return table

@@ -64,7 +64,7 @@ def _check_fields(values: dict[str, Any], where: str) -> None:
         raise ShardError(f"{where}: metadata fields missing or unknown: {wrong}. {REMEDY}")
     for name, kind in expected.items():
         if type(values[name]) is not kind:
-            raise ShardError(f"{where}: metadata field {name!r} is {values[name]!r}; a {kind.__name__} is allowed. {REMEDY}")
+            raise ShardError(f"{where}: metadata field {name!r} is {values[name]!r}; the type {kind.__name__} is allowed. {REMEDY}")
 
 
 def _check_values(metadata: ShardMetadata, where: str) -> None:

@@ -49,7 +49,10 @@ def test_help_lists_the_line_in_order_and_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
-    places = [done.stdout.index(f"  {name} ") for name in ("run", "curate", "dedup", "tokenizer", "shard", "train", "stats", "verify", "sample")]
+    places = [
+        done.stdout.index(f"  {name} ")
+        for name in ("run", "curate", "dedup", "tokenizer", "shard", "train", "stats", "verify", "sample")
+    ]
     assert places == sorted(places)
 
 
@@ -66,14 +69,22 @@ def test_the_whole_line(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "31 documents in = " in done.stderr
     assert "Documents by source" in done.stdout
-    for path in ("shard/code/00000.arrow", "train/loss.png", "report/mixture.png", "tokenizer/tokenizer.json", "report/statistics.json"):
+    for path in (
+        "shard/code/00000.arrow",
+        "train/loss.png",
+        "report/mixture.png",
+        "tokenizer/tokenizer.json",
+        "report/statistics.json",
+    ):
         assert (out / path).stat().st_size > 0
     assert spanmill("verify", str(out)).returncode == 0
     found = json.loads(spanmill("stats", str(out), "--json").stdout)
     assert found["sources"]["code"]["in"] == 31
     (tmp_path / "p.py").write_text("def name")
     (tmp_path / "s.py").write_text("    return value\n")
-    filled = spanmill("sample", str(out), "--prefix", str(tmp_path / "p.py"), "--suffix", str(tmp_path / "s.py"), "--max-tokens", "5")
+    filled = spanmill(
+        "sample", str(out), "--prefix", str(tmp_path / "p.py"), "--suffix", str(tmp_path / "s.py"), "--max-tokens", "5"
+    )
     assert filled.returncode == 0, filled.stderr
     assert "<eom>" not in filled.stdout
 
@@ -92,7 +103,9 @@ def test_the_whole_line(tmp_path: Path) -> None:
         (["crate"], "No such command 'crate'"),
     ],
 )
-def test_wrong_usage_is_explained_and_exits_with_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str) -> None:
+def test_wrong_usage_is_explained_and_exits_with_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     done = spanmill(*arguments)
     assert words in done.stderr
@@ -109,7 +122,9 @@ def test_wrong_usage_is_explained_and_exits_with_2(tmp_path: Path, monkeypatch: 
         (["verify", "x"], "no finished stage"),
     ],
 )
-def test_what_is_missing_is_named_and_exits_with_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str) -> None:
+def test_what_is_missing_is_named_and_exits_with_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     done = spanmill(*arguments)
     assert words in done.stderr

@@ -23,7 +23,13 @@ class TrainProgress:
     def __init__(self, steps: int, say: Callable[[str], None]) -> None:
         self._say = say
         self._every = max(1, steps // LINES)
-        columns = (TextColumn("  train"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[losses]}"), TimeRemainingColumn())
+        columns = (
+            TextColumn("  train"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[losses]}"),
+            TimeRemainingColumn(),
+        )
         self._bar = Bar(*columns, console=Console(stderr=True), transient=True) if sys.stderr.isatty() else None
         self._task = self._bar.add_task("train", total=steps, losses="") if self._bar else None
 

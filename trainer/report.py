@@ -25,13 +25,21 @@ class Summary:
     """Context tokens that went through the model, padding included."""
     parameters: int
     unigram_entropy: float
-    """Of the targets, in nats: what a model without context cannot get below."""
+    """Of the targets, in nats: the best a model without context can do."""
     train_losses: dict[str, float]
     """Of the last step."""
     eval_losses: dict[str, float]
     """Of the held-out rows after the last step."""
     epochs: dict[str, float]
     """Passes over the training rows, by source."""
+
+    def words(self) -> str:
+        """The result in one line."""
+        held_out = ", ".join(f"{name} {self.eval_losses[name]:.3f}" for name in ("causal", "infill") if name in self.eval_losses)
+        return (
+            f"{self.parameters:,} parameters, {self.steps:,} steps, {self.tokens:,} tokens; "
+            f"held-out loss {held_out or 'not measured'} (unigram entropy {self.unigram_entropy:.3f})"
+        )
 
 
 def commit(folder: Path, summary: Summary, settings: TrainSettings, loader: Loader, log: list[dict[str, Any]]) -> None:

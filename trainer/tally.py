@@ -51,7 +51,7 @@ class Tally:
         """Nats per token: "all", each objective, each source; "bits_per_byte" where the tokenizer is known. Only what occurred."""
         cells = {"all": self.sums.sum(axis=(1, 2))}
         cells |= {LABELS[name]: self.sums[:, :, kind].sum(axis=1) for kind, name in enumerate(OBJECTIVES) if name in LABELS}
-        cells |= {f"source:{name}": self.sums[:, number].sum(axis=1) for number, name in enumerate(self.sources)}
+        cells |= {f"source/{name}": self.sums[:, number].sum(axis=1) for number, name in enumerate(self.sources)}
         losses = {name: float(nats / targets) for name, (nats, targets, _) in cells.items() if targets}
         nats, _, size = cells["all"].tolist()
         return losses | ({"bits_per_byte": nats / math.log(2) / size} if size else {})

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from dedup.banding import Banding
 from dedup.config import DedupSettings
-from dedup.lsh import band_keys, candidate_pairs, unique_pairs
+from dedup.lsh import band_keys, candidate_pairs
 from dedup.verify import estimate, worth_measuring
 from pipelines.corpus import load_array, save_array
 from pipelines.stage import Receipt, Stage
@@ -68,7 +68,7 @@ class MatchRange:
         """Writes the pairs of one range: int64[p, 2], nodes in priority order, ascending."""
         arrays = [np.frombuffer(block, np.uint64).reshape(2, -1) for block in blocks]
         joined = np.concatenate(arrays, axis=1)
-        found = unique_pairs(candidate_pairs(joined[0], joined[1].astype(np.int64), self.settings.bucket_cap))
+        found = candidate_pairs(joined[0], joined[1].astype(np.int64), self.settings.bucket_cap)
         near = found[self._near(found)]
         write_bytes(self.stage.work_path("pairs", f"{self.step}-{number:02d}.npy"), save_array(near))
         return {"found": len(found), "near": len(near)}

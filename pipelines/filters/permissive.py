@@ -1,9 +1,9 @@
 """SPDX ids of permissive licences: the default allow-list.
 
-Source: Blue Oak Council's permissive licence list, version 15, which The Stack v1.1 was selected by (it has 193 of them); here its
-grades Model to Bronze, that is without Lead ("unclear, restrictive or unusual terms"). Added are the two of Lead and the Creative Commons
-licences that The Stack v1.1 also has, and ids that are newer names of listed licences. No copyleft, however weak: no GPL, LGPL, AGPL,
-MPL, EPL, CDDL, and no Creative Commons licence with ShareAlike, NonCommercial or NoDerivatives.
+Source: Blue Oak Council's permissive licence list, version 15, grades Model to Bronze; an earlier version of it is what The Stack v1.1 was
+selected by. Its last grade, Lead, is left out for the unclear terms of many entries, but for WTFPL, which The Stack v1.1 names. Added are
+Creative Commons Attribution, which The Stack v1.1 has too, and newer ids of listed licences. No copyleft, however weak: no GPL, LGPL,
+AGPL, MPL, EPL or CDDL, and no Creative Commons licence with ShareAlike, NonCommercial or NoDerivatives.
 """
 
 from __future__ import annotations
@@ -37,14 +37,15 @@ _BLUE_OAK_BRONZE: Final = """
 """
 
 _THE_STACK: Final = """
-    CC-BY-3.0 CC-BY-4.0 HPND WTFPL
+    CC-BY-1.0 CC-BY-2.0 CC-BY-2.5 CC-BY-3.0 CC-BY-4.0 WTFPL
 """
 
 _NEWER_IDS: Final = """
-    Python-2.0.1 Unicode-3.0 blessing
+    Python-2.0.1 Unicode-3.0
 """
-"""Python-2.0.1: CPython's own licence, with the wording corrected. Unicode-3.0 succeeds Unicode-DFS-2016. blessing: SQLite."""
+"""Python-2.0.1 is CPython's licence with its wording corrected; Unicode-3.0 succeeds Unicode-DFS-2016."""
 
-PERMISSIVE: Final = tuple(sorted({*_BLUE_OAK_MODEL_GOLD.split(), *_BLUE_OAK_SILVER.split(), *_BLUE_OAK_BRONZE.split(),
-                                  *_THE_STACK.split(), *_NEWER_IDS.split()}))
+_ALL: Final = (_BLUE_OAK_MODEL_GOLD, _BLUE_OAK_SILVER, _BLUE_OAK_BRONZE, _THE_STACK, _NEWER_IDS)
+
+PERMISSIVE: Final = tuple(sorted(name for names in _ALL for name in names.split()))
 """All of them, sorted."""

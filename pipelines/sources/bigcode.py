@@ -36,6 +36,9 @@ class BigCodeSettings(SourceBase):
     languages: list[str] | None = None
     """Folders to read; by default all but the issues, commits and notebooks, which have to be named to be read."""
 
+    exclude_languages: list[str] = Field(default_factory=list)
+    """Folders to leave out."""
+
     text_column: str = "content"
     """Column of the text."""
 
@@ -56,10 +59,11 @@ def list_languages(settings: BigCodeSettings) -> list[str]:
     """Parquet files in the folders asked for. Raises InputError for a folder that is not there."""
     found = list_files(settings.path, SUFFIXES)
     seen = {folder_of(each) for each in found}
-    for language in settings.languages or ():
+    for language in (*(settings.languages or ()), *settings.exclude_languages):
         if language not in seen:
             raise InputError(f"{settings.path}: {unknown_name('language folder', language, seen)}")
     chosen = seen - OTHER_KINDS.keys() if settings.languages is None else set(settings.languages)
+    chosen -= set(settings.exclude_languages)
     files = [each for each in found if folder_of(each) in chosen]
     if not files:
         raise InputError(

@@ -103,7 +103,7 @@ def _in_field(metadata: PackageMetadata) -> Licenses:
 
 
 def _value(metadata: PackageMetadata, key: str) -> str:
-    return metadata[key] if key in metadata else ""
+    return next(iter(metadata.get_all(key) or []), "")
 
 
 def _is_expression(words: str) -> bool:

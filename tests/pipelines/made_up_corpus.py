@@ -50,7 +50,10 @@ def write_corpus(root: Path, documents: int = 240, seed: int = 0) -> Path:
         half = table.num_rows // 2
         pq.write_table(table.slice(0, half), folder / "train-00000-of-00002.parquet", row_group_size=20)
         pq.write_table(table.slice(half), folder / "train-00001-of-00002.parquet", row_group_size=20)
-    prose = [{"text": " ".join(rng.choices(WORDS, k=rng.randrange(20, 300))) + ".", "id": str(i), "license": "CC-BY-4.0"} for i in range(60)]
+    prose = [
+        {"text": " ".join(rng.choices(WORDS, k=rng.randrange(20, 300))) + ".", "id": str(i), "license": "CC-BY-4.0"}
+        for i in range(60)
+    ]
     (root / "prose").mkdir(exist_ok=True)
     (root / "prose" / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in prose))
     return root
@@ -61,7 +64,13 @@ def recipe_values(corpus: Path) -> dict:
         "part_bytes": 40_000,
         "source": [
             {"name": "code", "type": "the_stack", "path": str(corpus / "code")},
-            {"name": "prose", "type": "jsonl", "path": str(corpus / "prose"), "kind": "prose", "licenses": "license"},
+            {
+                "name": "prose",
+                "type": "jsonl",
+                "path": str(corpus / "prose"),
+                "kind": "prose",
+                "fields": {"id": "id", "licenses": "license"},
+            },
         ],
         "tokenizer": {"vocab_size": 900, "masks": 40, "sample_bytes": 100_000},
         "shard": {"context_length": 128, "window_bytes": 60_000, "span_corruption": {"max_spans": 4}},

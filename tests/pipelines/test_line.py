@@ -148,14 +148,16 @@ def test_nothing_is_done_twice(made: Path, recipe: Recipe, tmp_path: Path) -> No
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")} == before
 
 
-def test_a_changed_setting_remakes_what_depends_on_it(made: Path, corpus: Path, engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_changed_setting_remakes_what_depends_on_it(
+    made: Path, corpus: Path, engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     shutil.copytree(made, tmp_path / "run")
     values = recipe_values(corpus)
-    values["dedup"] = {"threshold": 0.9}
+    values["dedup"] = {"threshold": 1.0}
     run(Recipe(**values), tmp_path / "run", Engine(engine.beam_args))
     said = capsys.readouterr().err
     assert "curate is up to date" in said
-    assert "dedup is made again: threshold was 0.7, is 0.9" in said
+    assert "dedup is made again: threshold was 0.7, is 1.0" in said
     assert "tokenizer is made again: upstream.dedup was" in said
     assert verify(str(tmp_path / "run"), QUIET) == []
 
@@ -200,4 +202,6 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_bytes(made: Path, corpus:
 
 def _receipts(run_dir: Path) -> int:
     """Grows with the work done: receipts, and far more for each committed stage."""
-    return sum(1 for path in run_dir.rglob("0*.json") if ".progress" in str(path)) + 1000 * sum(1 for _ in run_dir.glob("*/manifest.json"))
+    return sum(1 for path in run_dir.rglob("0*.json") if ".progress" in str(path)) + 1000 * sum(
+        1 for _ in run_dir.glob("*/manifest.json")
+    )

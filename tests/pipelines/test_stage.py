@@ -90,12 +90,16 @@ def test_a_damaged_manifest_is_refused(text: str) -> None:
 
 
 def test_a_manifest_comes_back_as_it_went() -> None:
-    made = Manifest("shard", {"a": [1]}, 3, {"x": "y"}, {"numpy": "2"}, {"rows": 4}, {"é": 0.5}, [FileEntry("s/0.arrow", 4, 5, "6", 7, "s")])
+    made = Manifest(
+        "shard", {"a": [1]}, 3, {"x": "y"}, {"numpy": "2"}, {"rows": 4}, {"é": 0.5}, [FileEntry("s/0.arrow", 4, 5, "6", 7, "s")]
+    )
     assert Manifest.from_json(made.to_json(), "") == made
 
 
 @pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "disk is full"), (errno.EACCES, "make this one writable")])
-def test_errors_of_the_disk_say_what_to_do_and_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str) -> None:
+def test_errors_of_the_disk_say_what_to_do_and_leave_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str
+) -> None:
     def fail(_: int) -> None:
         raise OSError(number, os.strerror(number))
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CONTEXT, segments_of, write_stage
 from hypothesis import given
 from hypothesis import strategies as st
+from stages import CONTEXT, segments_of, write_stage
 
 from contracts.errors import ConfigError, ShardError
 from sharding.batch import Batch
@@ -136,7 +136,7 @@ def test_settings_that_do_not_fit_are_refused(shards: ShardSet, arguments: dict[
 def test_a_weight_on_a_source_without_rows_is_refused(tmp_path: Path) -> None:
     shards = open_shards(str(write_stage(tmp_path, [("c.arrow", "code", 3), ("e.arrow", "empty", 0)])))
     assert Loader(shards).sources == ["code"]
-    with pytest.raises(ConfigError, match="'empty' has weight 1.0 but no training rows"):
+    with pytest.raises(ConfigError, match=r"'empty' has weight 1\.0 but no training rows"):
         Loader(shards, {"empty": 1.0})
 
 

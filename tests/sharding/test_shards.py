@@ -9,9 +9,9 @@ import fsspec
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import CONTEXT, metadata_for, segments_of, write_stage
 from hypothesis import given
 from hypothesis import strategies as st
+from stages import CONTEXT, metadata_for, segments_of, write_stage
 
 from contracts.errors import ShardError, StageError
 from contracts.schemas import shard_schema
@@ -120,7 +120,7 @@ def test_foreign_arrow_files_are_refused(tmp_path: Path) -> None:
     ("change", "words"),
     [
         ({"format_version": 2}, "format version 2; this Spanmill reads 1"),
-        ({"vocab_size": "1000"}, "'vocab_size' is '1000'; a int is allowed"),
+        ({"vocab_size": "1000"}, "'vocab_size' is '1000'; the type int is allowed"),
         ({"extra": 1}, "missing or unknown: extra"),
         ({"context_length": 0}, "must be 1 or more"),
         ({"special_ids": {"<|endoftext|>": 1}}, "no id for <sep>"),
