@@ -94,13 +94,14 @@ def save_array(array: npt.NDArray[np.generic]) -> bytes:
     return buffer.getvalue()
 
 
-def load_array(path: str) -> npt.NDArray[np.int64]:
+def load_array(path: str) -> npt.NDArray[Any]:
     """A .npy file; on a local disk it is mapped, not read."""
     fs, name = url_to_fs(path)
     if isinstance(fs, LocalFileSystem):
         loaded = np.load(name, mmap_mode="r", allow_pickle=False)
         return loaded if loaded.size else np.array(loaded)
-    return np.load(io.BytesIO(read_bytes(path)), allow_pickle=False)
+    whole: npt.NDArray[Any] = np.load(io.BytesIO(read_bytes(path)), allow_pickle=False)
+    return whole
 
 
 def column(table: pa.Table, name: str) -> Any:

@@ -30,7 +30,7 @@ from pipelines.stage import Receipt, Stage
 from pipelines.storage import read_bytes, read_manifest, write_bytes, write_parquet
 from pipelines.survey import INPUT, part_bytes_of, parts_from_json, survey
 
-RATE = 40e6
+RATE = 10e6
 """Bytes of text that a core curates in a second, roughly; decides only whether workers are started."""
 
 

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.pvalue import PCollection
 
 from contracts.manifest import FileEntry, Manifest
 from dedup.banding import Banding, banding
@@ -104,13 +105,14 @@ class Exchange(beam.PTransform):
         super().__init__()
         self.emit, self.match, self.folder = emit, match, folder
 
-    def expand(self, number: beam.PCollection[int]) -> beam.PCollection[int]:
+    def expand(self, number: PCollection[int]) -> PCollection[int]:
         """Blocks keyed by range, grouped, matched."""
         range_to_block = number | "Spread" >> beam.Reshuffle() | "Blocks" >> beam.ParDo(_Emit(self.emit))
         # Every range gets an empty block, so that each leaves a receipt even where no document falls into it.
         empty = number.pipeline | "Ranges" >> beam.Create(self.emit.empty_blocks(), reshuffle=False)
         range_to_blocks = (range_to_block, empty) | beam.Flatten() | "Group" >> beam.GroupByKey()
-        return range_to_blocks | "Match" >> beam.ParDo(_Match(self.match, self.folder))
+        done: PCollection[int] = range_to_blocks | "Match" >> beam.ParDo(_Match(self.match, self.folder))
+        return done
 
 
 class _Emit(beam.DoFn):

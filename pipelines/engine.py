@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.pvalue import PCollection
 
 import contracts.errors
 from contracts.errors import SpanmillError
@@ -48,9 +49,10 @@ class DoItems(beam.PTransform):
     work: Work
     folder: str
 
-    def expand(self, number: beam.PCollection[int]) -> beam.PCollection[int]:
+    def expand(self, number: PCollection[int]) -> PCollection[int]:
         """One fusion break, then the work."""
-        return number | "Spread" >> beam.Reshuffle() | "Work" >> beam.ParDo(_DoItem(self.work, self.folder))
+        done: PCollection[int] = number | "Spread" >> beam.Reshuffle() | "Work" >> beam.ParDo(_DoItem(self.work, self.folder))
+        return done
 
 
 class _DoItem(beam.DoFn):

@@ -12,7 +12,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, BinaryIO, NamedTuple, cast
 
 import fsspec
 import pyarrow as pa
@@ -83,7 +83,7 @@ def write_bytes(path: str, content: bytes) -> Written:
     return write_file(path, lambda file: file.write(content))
 
 
-def write_file(path: str, write: Callable[[IO[bytes]], Any]) -> Written:
+def write_file(path: str, write: Callable[[BinaryIO], Any]) -> Written:
     """Calls `write` with an open file and makes what it wrote appear at `path` all at once.
 
     Two workers may write the same file at the same time: both write the same bytes, and the last rename wins.
@@ -91,14 +91,14 @@ def write_file(path: str, write: Callable[[IO[bytes]], Any]) -> Written:
     """
     with _explained(path), _committed(path) as file:
         hashing = _Hashing(file)
-        write(hashing)
+        write(cast(BinaryIO, hashing))
         return Written(hashing.written, f"{hashing.digest.intdigest():016x}")
 
 
 def write_parquet(path: str, batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Written:
     """A Parquet file of the batches, zstd level 1, one row group a batch."""
 
-    def write(file: IO[bytes]) -> None:
+    def write(file: BinaryIO) -> None:
         options = {"compression": "zstd", "compression_level": 1, "use_dictionary": _repeating(schema), "write_statistics": False}
         with pq.ParquetWriter(file, schema, **options) as writer:
             for batch in batches:

@@ -11,14 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 
 from contracts.errors import ConfigError
 from contracts.manifest import digest_of
 from pipelines.sources import SourceSettings, open_source
-from pipelines.sources.base import Input, Part
+from pipelines.sources.base import Input, Part, Source
 
 READERS = 16
-"""Threads that read files; digesting releases the interpreter lock."""
+"""Threads that wait for an object store. A local disk is read by one: small files would only pass the interpreter lock around."""
 
 INPUT = pa.schema(
     [
@@ -70,14 +72,20 @@ def survey(sources: Sequence[SourceSettings], part_bytes: int) -> Plan:
         )
     parts: list[Part] = []
     inputs: list[tuple[str, Input]] = []
-    with ThreadPoolExecutor(READERS) as readers:
-        for settings in sorted(sources, key=lambda source: source.name):
-            source = open_source(settings)
-            found = list(readers.map(source.survey, source.list_inputs()))
-            parts += source.split(found, part_bytes)
-            inputs += [(source.name, each) for each in found]
+    for settings in sorted(sources, key=lambda source: source.name):
+        source = open_source(settings)
+        found = _look_at(source, source.list_inputs())
+        parts += source.split(found, part_bytes)
+        inputs += [(source.name, each) for each in found]
     inputs.sort(key=lambda pair: (pair[0], pair[1].digest, pair[1].path))
     return Plan(parts, inputs)
+
+
+def _look_at(source: Source, paths: list[str]) -> list[Input]:
+    if all(isinstance(url_to_fs(path)[0], LocalFileSystem) for path in paths[:1]):
+        return [source.survey(path) for path in paths]
+    with ThreadPoolExecutor(READERS) as readers:
+        return list(readers.map(source.survey, paths))
 
 
 def part_bytes_of(part: Part) -> int:
@@ -89,6 +97,6 @@ def part_bytes_of(part: Part) -> int:
     return sum(each.size for each in part.inputs)
 
 
-def _part(values: dict) -> Part:  # type: ignore[type-arg]
+def _part(values: dict) -> Part:
     inputs = tuple(Input(**{**each, "units": tuple(each["units"])}) for each in values.pop("inputs"))
     return Part(inputs=inputs, **values)

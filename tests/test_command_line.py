@@ -67,7 +67,7 @@ def test_the_whole_line(tmp_path: Path) -> None:
     out = tmp_path / "run"
     done = spanmill("run", "--config", recipe(tmp_path), "--output", str(out))
     assert done.returncode == 0, done.stderr
-    assert "31 documents in = " in done.stderr
+    assert "30 documents in = " in done.stderr
     assert "Documents by source" in done.stdout
     for path in (
         "shard/code/00000.arrow",
@@ -79,7 +79,7 @@ def test_the_whole_line(tmp_path: Path) -> None:
         assert (out / path).stat().st_size > 0
     assert spanmill("verify", str(out)).returncode == 0
     found = json.loads(spanmill("stats", str(out), "--json").stdout)
-    assert found["sources"]["code"]["in"] == 31
+    assert found["sources"]["code"]["in"] == 30
     (tmp_path / "p.py").write_text("def name")
     (tmp_path / "s.py").write_text("    return value\n")
     filled = spanmill(

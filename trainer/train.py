@@ -154,7 +154,7 @@ class Run:
         targets = max(1, int(batch.loss_mask.sum()))
         for first in range(0, self.settings.batch_size, self.settings.micro_batch_size):
             loss = self.losses(batch.rows(first, first + self.settings.micro_batch_size), tally, 1 / targets)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.grad_clip)
         self.optimizer.step()
         self.optimizer.zero_grad()

@@ -75,8 +75,9 @@ class RankDocuments:
         tables = [np.asarray(load_array(self.stage.work_path(f"{part:05d}.documents.npy"))) for part in range(self.parts)]
         counts = [len(table) for table in tables]
         rows = np.concatenate(tables) if tables else np.zeros(0, DOCUMENT_ROW)
-        place = np.stack([np.repeat(np.arange(self.parts), counts), np.concatenate([np.arange(n) for n in counts] or [[]])], axis=1)
-        place = place.astype(np.int64)
+        part_of = np.repeat(np.arange(self.parts), counts)
+        first = np.cumsum([0, *counts])[part_of]
+        place = np.stack([part_of, np.arange(len(rows)) - first], axis=1).astype(np.int64)
         order = priority_order(rows["stars"], rows["length"], _bytes(rows["doc_id"]))
         rank = np.empty(len(rows), np.int64)
         rank[order] = np.arange(len(rows))

@@ -120,7 +120,7 @@ def restore(ids: npt.NDArray[np.uint32], controls: Controls) -> Restored:
     if not whole:
         raise ShardError(f"a span-corrupted example has {len(holes)} holes and {len(ends)} spans that do not belong together.")
     pieces, done = [], 0
-    for hole, start, end in zip(holes, starts, ends, strict=True):
+    for hole, start, end in zip(holes.tolist(), starts.tolist(), ends.tolist(), strict=True):
         pieces += [body[done:hole], tail[start + 1 : end]]
         done = hole + 1
     return Restored(np.concatenate([*pieces, body[done:]]), last)

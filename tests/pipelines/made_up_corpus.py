@@ -11,15 +11,17 @@ import pyarrow.parquet as pq
 
 from contracts.special_tokens import control_tokens
 
-WORDS = "data index value total count name path node tree list item key left right size parse write read open close".split()
+WORDS = ["data", "index", "value", "total", "count", "name", "path", "node", "tree", "list", "item", "key", "left", "right", "size"]
 
 
 def function(rng: random.Random) -> str:
     """A few lines that look like code."""
     names = [rng.choice(WORDS) + str(rng.randrange(1000)) for _ in range(6)]
     lines = [f"def {names[0]}({names[1]}, {names[2]}):"]
-    for _ in range(rng.randrange(2, 9)):
-        lines.append(f"    {rng.choice(names)} = {rng.choice(names)} + {rng.choice(WORDS)}({rng.randrange(10**6)})")
+    lines += [
+        f"    {rng.choice(names)} = {rng.choice(names)} + {rng.choice(WORDS)}({rng.randrange(10**6)})"
+        for _ in range(rng.randrange(2, 9))
+    ]
     return "\n".join([*lines, f"    return {names[3]}", "", ""])
 
 

@@ -30,7 +30,6 @@ from pipelines.verify import verify
 from sharding.check import documents
 from sharding.shards import Shard
 
-
 QUIET = Reporter(quiet=True)
 
 

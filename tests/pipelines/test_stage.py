@@ -85,7 +85,7 @@ def test_a_missing_manifest_is_refused_with_the_remedy(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format_version": 99}', "\x00"])
 def test_a_damaged_manifest_is_refused(text: str) -> None:
-    with pytest.raises(StageError, match="not a Spanmill manifest|format version 99"):
+    with pytest.raises(StageError, match=r"not a Spanmill manifest|format version 99"):
         Manifest.from_json(text, "m.json")
 
 

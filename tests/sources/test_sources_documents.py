@@ -27,7 +27,7 @@ def test_ids_are_hashes_of_source_locator_and_text(tmp_path: Path) -> None:
 
 
 def test_ids_are_part_of_the_format(tmp_path: Path) -> None:
-    """This digest must never change: removals, segments and earlier corpora refer to documents by it."""
+    """A digest that must never change: removals, segments and earlier corpora refer to documents by it."""
     write_code(tmp_path / "python" / "a.parquet", ["x = 1\n"])
     found = read_all(StarCoderDataSettings(name="code", path=str(tmp_path)).open())
     assert found.column("doc_id")[0].hex() == "GOLDEN"
