@@ -107,12 +107,14 @@ def _objectives(found: dict[str, Any]) -> Table | None:
 def _training(found: dict[str, Any]) -> Table | None:
     if "train" not in found:
         return None
-    table = _table("Training", "figure", "value")
-    for name, value in [*found["train"]["totals"].items(), *found["train"]["statistics"].items()]:
-        if isinstance(value, int | float):
-            table.add_row(escape(name.replace("_", " ")), f"{value:,.4f}" if isinstance(value, float) else f"{value:,}")
-        elif isinstance(value, dict) and all(isinstance(each, int | float) for each in value.values()):
-            table.add_row(escape(name.replace("_", " ")), ", ".join(f"{escape(str(k))} {v:,.3f}" for k, v in value.items()))
+    totals, figures = found["train"]["totals"], found["train"]["statistics"]
+    title = f"Training: {totals['parameters']:,} parameters, {totals['steps']:,} steps, {totals['tokens']:,} tokens"
+    table = _table(
+        f"{title}; unigram entropy {figures['unigram_entropy']:.3f} nats/token", "loss, nats/token", "last step", "held out"
+    )
+    for name in sorted(figures["train_losses"].keys() | figures["eval_losses"].keys()):
+        cells = (figures[losses].get(name) for losses in ("train_losses", "eval_losses"))
+        table.add_row(escape(name.replace("_", " ")), *("–" if cell is None else f"{cell:.3f}" for cell in cells))
     return table
 
 

@@ -2,7 +2,9 @@
 
 Examples are placed from the longest to the shortest, each into the open row with the least room that still holds it, or into a new one.
 Rows are found through a segment tree over the room left, so placing costs O(log row) and a window of 10,000 examples a few
-milliseconds. Padding on real code at 2,048: about 0.015 % for windows of 10,000 examples (arXiv 2404.10830 describes the method).
+milliseconds (arXiv 2404.10830 describes the method). What stays empty depends on what there is to fill it with: 0.015 % of a row of
+2,048 for a window of 10,000 documents of log-normal lengths; more where most examples are chunks of long documents, each a little
+shorter than a row (docs/decisions/0007).
 """
 
 from __future__ import annotations
