@@ -107,6 +107,13 @@ class Engine:
                     items=len(missing),
                 )
             have = stage.receipts(step)
+        lacking = [number for number in range(len(sizes)) if number not in have]
+        if lacking:
+            raise SpanmillError(
+                f"{stage.name}: {step}: the job ended, but {len(lacking)} of {len(sizes)} items left no receipt in "
+                f"{stage.path('.progress', step)}, the first is {lacking[0]}. Workers must see the same storage as this machine: "
+                "use a shared folder or an object store as --output. The same command goes on from here."
+            )
         return [have[number] for number in range(len(sizes))]
 
     def run(self, build: Callable[[beam.Pipeline], Any], label: str, seconds: float, items: int) -> None:

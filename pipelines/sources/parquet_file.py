@@ -66,23 +66,32 @@ def read_parquet(part: Part, columns: ColumnsOf, text: str, to_rows: ToRows) -> 
     A file, or the rest of one, that cannot be read becomes one quarantined row in the place where it breaks.
     """
     for each in part.inputs:
-        done = 0
-        try:
-            with open_input(each.path) as file:
-                for block in _blocks(pq.ParquetFile(file), part, each, columns(each), text):
-                    yield to_reading(part, to_rows(each, block))
-                    done = int(block.numbers[-1]) + 1
-        except _MissingColumnError as error:
-            yield lost_input(part, origin_of(each, 0), each.label, Problem("column", str(error)))
-        except TRANSIENT:
-            raise
-        except (pa.ArrowException, OSError, ValueError, KeyError, EOFError) as error:
-            words = f"the Parquet file cannot be read from row {done} on: {reason_of(error)}"
-            yield lost_input(part, origin_of(each, done), each.label, Problem("parquet", words))
+        for found in _blocks_or_problem(part, each, columns(each), text):
+            if isinstance(found, Block):
+                yield to_reading(part, to_rows(each, found))
+            else:
+                row, problem = found
+                yield lost_input(part, origin_of(each, row), each.label, problem)
 
 
 class _MissingColumnError(Exception):
     """A file has not got a column that its source needs."""
+
+
+def _blocks_or_problem(part: Part, each: Input, columns: Sequence[Column], text: str) -> Iterator[Block | tuple[int, Problem]]:
+    """The blocks of one input and, if it cannot be read to its end, the row where it breaks and why."""
+    done = 0
+    try:
+        with open_input(each.path) as file:
+            for block in _blocks(pq.ParquetFile(file), part, each, columns, text):
+                yield block
+                done = int(block.numbers[-1]) + 1
+    except _MissingColumnError as error:
+        yield 0, Problem("column", str(error))
+    except TRANSIENT:
+        raise
+    except (pa.ArrowException, OSError, ValueError, KeyError, EOFError) as error:
+        yield done, Problem("parquet", f"the Parquet file cannot be read from row {done} on: {reason_of(error)}")
 
 
 def _blocks(file: pq.ParquetFile, part: Part, each: Input, columns: Sequence[Column], text: str) -> Iterator[Block]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
@@ -98,7 +99,7 @@ class TheStack:
         """list<string>[n] and string[n]: the licences, and the names of the columns that held any."""
         names = [name for name in (self.settings.license_column, self.settings.file_license_column) if name]
         lists = [as_licenses(block.column(name), name, rows.problems) for name in names]
-        present = [pc.greater(pc.list_value_length(each), 0) for each in lists]
-        words = [pc.if_else(has, name, None) for has, name in zip(present, names, strict=True)]
-        told = pc.binary_join_element_wise(*words, " and ", null_handling="skip")
-        return joined_lists(lists), pc.if_else(pc.equal(told, ""), self.settings.no_license_evidence, told)
+        found = [np.asarray(pc.list_value_length(each)) > 0 for each in lists]
+        told = [" and ".join(name for i, name in enumerate(names) if code >> i & 1) for code in range(2 ** len(names))]
+        words = pa.array([each or self.settings.no_license_evidence for each in told], pa.string())
+        return joined_lists(lists), words.take(pa.array(sum(has.astype(np.int64) << i for i, has in enumerate(found))))
