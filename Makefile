@@ -23,9 +23,8 @@ lint: $(VENV)/.ready
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(VENV)/.bench  ## Tables of speed, beside the peers
+bench: $(VENV)/.ready  ## Tables of speed beside the peers, who get an environment of their own in .venv-bench
 	@$(BIN)/python benchmarks/stages.py
-	@$(BIN)/python benchmarks/dedup_kernels.py
 
 # torch is several GB: the first set-up takes a minute or two of downloads.
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -34,9 +33,5 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
 	@touch $@
 
-$(VENV)/.bench: $(VENV)/.ready
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
-	@touch $@
-
 clean:
-	rm -rf $(VENV) runs build *.egg-info
+	rm -rf $(VENV) .venv-bench runs build *.egg-info

@@ -44,8 +44,11 @@ COLUMNS = {
 FILE_BYTES = 16 * 2**20
 """Text in a file, so that every core gets several even from a small corpus: datatrove does not split files."""
 
-ENVIRONMENT_BYTES = {"code": 50_000_000, "docs": 10_000_000}
-"""Text taken from the Python environment where there is no corpus."""
+ENVIRONMENT = (
+    PythonEnvironmentSettings(name="code", part="code", max_bytes=50_000_000),
+    PythonEnvironmentSettings(name="docs", part="docs", max_bytes=10_000_000),
+)
+"""What is taken from the Python environment where there is no corpus."""
 
 
 class Size(NamedTuple):
@@ -98,11 +101,11 @@ def _from_parquet(folder: Path) -> Iterator[pa.Table]:
 
 
 def _from_environment() -> Iterator[pa.Table]:
-    for part, limit in ENVIRONMENT_BYTES.items():
-        source = PythonEnvironmentSettings(name=part, part=part, max_bytes=limit).open()
+    for settings in ENVIRONMENT:
+        source = settings.open()
         for piece in source.split([source.survey(path) for path in source.list_inputs()], FILE_BYTES):
             for documents, _ in source.read(piece):
-                yield in_layout(pa.Table.from_batches([documents]), "code" if part == "code" else "prose")
+                yield in_layout(pa.Table.from_batches([documents]), "code" if settings.part == "code" else "prose")
 
 
 def _files(folder: Path) -> list[Path]:

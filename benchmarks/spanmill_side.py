@@ -107,7 +107,7 @@ class Line:
     def _make(self, command: list[str], output: Path, beam: tuple[str, ...], threads: dict[str, str]) -> Usage:
         shutil.rmtree(output, ignore_errors=True)
         script = Path(__file__).parent.parent / "beam_runner.py"
-        options = ["--quiet", "--config", self._recipe, "--output", self.run_dir]
+        options = ["--quiet", "--config", str(self._recipe), "--output", str(self.run_dir)]
         return run([sys.executable, script, *command, *options, *beam], threads)
 
     @property

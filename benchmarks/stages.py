@@ -4,7 +4,8 @@
 
 Without --corpus: ../shared/corpora/small if it is there, else 60 MB of this machine's own Python environment. Every figure is of fresh
 processes (bench_process.py): CPU seconds include interpreter, imports, and all children. "Start-up" is the same command on a corpus of
-a few documents, so "net" is what a large corpus sees. numba's cache is warm: the start-up corpus goes through all stages first.
+a few documents; "net" leaves it out, which is what a large corpus sees. numba's cache is warm: the start-up corpus goes through all
+stages first. Wall times mean something on an idle machine only.
 
     stage      bytes in                       ours                             datatrove
     curate     raw text                       read, filter, decide, write      ParquetReader, three LambdaFilters, ParquetWriter

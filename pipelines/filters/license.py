@@ -13,8 +13,9 @@ from contracts.errors import unknown_name
 from pipelines.filters.base import Verdict
 from pipelines.filters.permissive import PERMISSIVE
 from pipelines.filters.settings import FilterBase
-from pipelines.filters.spdx import Allowance, canonical, is_known, licensing
+from pipelines.filters.spdx import Allowance, canonical, is_known
 from pipelines.filters.verdict import verdict
+from pipelines.sources.licenses import licensing
 from pipelines.sources.settings import SourceBase
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
 from typing import Any, Final
 
-from license_expression import AND, OR, ExpressionError, LicenseSymbol, LicenseWithExceptionSymbol, Licensing, get_spdx_licensing
+from license_expression import AND, OR, ExpressionError, LicenseSymbol, LicenseWithExceptionSymbol
+
+from pipelines.sources.licenses import licensing
 
 MAX_CHARACTERS: Final = 2000
 """Longer expressions are not parsed: the longest real ones name some forty licences, a hostile one would cost time and stack."""
@@ -47,12 +48,6 @@ class Allowance:
             return ""
         words = "is not allowed" if is_known(symbol.key) else "is not an SPDX id, nor named in the allow-list"
         return f"{_short(symbol.key)} {words}"
-
-
-@cache
-def licensing() -> Licensing:
-    """The SPDX licence list that comes with `license-expression`. About 0.1 s, once a process."""
-    return get_spdx_licensing()
 
 
 def canonical(spdx_id: str) -> str:

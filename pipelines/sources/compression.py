@@ -1,4 +1,7 @@
-"""Decompressing a stream with bounded memory, and knowing when it was cut off."""
+"""Decompressing a stream with bounded memory, and knowing when it was cut off.
+
+gzip always carries a checksum; zstd carries one unless its writer chose not to, and then altered bytes can pass for text.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,8 @@ ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 MAX_WINDOW: int = 2**31
 """Largest zstd window, hence memory, that is granted: what `zstd --long=31` needs, which large public corpora are packed with."""
 
-_ZSTD_INPUT: int = 4096
-"""Compressed bytes given to zstd at a time. Its best block turns 4 bytes into 128 KiB, so at most 128 MiB come back."""
+_ZSTD_INPUT: int = 1024
+"""Compressed bytes given to zstd at a time. Its best block turns 4 bytes into 128 KiB, so at most 32 MiB come back."""
 
 
 class DamagedStreamError(Exception):

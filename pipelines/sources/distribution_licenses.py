@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from importlib.metadata import PackageMetadata
 from typing import Final
 
-from license_expression import ExpressionError, get_spdx_licensing
+from license_expression import ExpressionError
 
-from pipelines.sources.licenses import UNRECOGNIZED, Licenses, recognize
+from pipelines.sources.licenses import UNRECOGNIZED, Licenses, licensing, recognize
 
 _ANY_BSD: Final = ("BSD-2-Clause", "BSD-3-Clause")
 """What the words "BSD License" may mean under the OSI classifier; the four-clause licence was never OSI approved."""
@@ -110,7 +110,7 @@ def _is_expression(words: str) -> bool:
     if not words or len(words) > 200:
         return False
     try:
-        get_spdx_licensing().parse(words, validate=True)
+        licensing().parse(words, validate=True)
     except ExpressionError:
         return False
     return True

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
-from importlib.metadata import Distribution, distributions
-from pathlib import Path, PurePosixPath
+from importlib.metadata import distributions
+from pathlib import Path
 from typing import NamedTuple
 
 from pipelines.sources.distribution_licenses import licenses_of
@@ -67,28 +67,27 @@ def _walk(root: Path) -> Iterator[str]:
 
 
 def _distributions() -> Iterator[Installed]:
-    roots = dict.fromkeys((sysconfig.get_path("purelib"), sysconfig.get_path("platlib")))
     seen: set[str] = set()
-    for root in roots:
+    for root in dict.fromkeys((sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))):
         for each in distributions(path=[root]):
-            repo = f"{each.name}-{each.version}"
-            if repo not in seen and each.name.lower() != _OWN_NAME:
+            metadata = each.metadata
+            repo = f"{metadata['Name']}-{metadata['Version']}"
+            if repo not in seen and metadata["Name"].lower() != _OWN_NAME:
                 seen.add(repo)
-                yield Installed(repo, Path(root), tuple(sorted(_own_files(each))), _licenses(each))
+                files = [path.as_posix() for path in each.files or ()]
+                licenses = licenses_of(metadata, _license_texts(Path(root), files))
+                yield Installed(repo, Path(root), tuple(sorted(filter(_is_own, files))), licenses)
 
 
-def _own_files(each: Distribution) -> Iterator[str]:
-    """Paths from its record that lie in the environment's folder and are its own."""
-    for path in each.files or ():
-        steps = path.parts
-        if ".." not in steps and not path.is_absolute() and not _BUNDLED.intersection(steps):
-            yield path.as_posix()
+def _is_own(path: str) -> bool:
+    """Whether a path of the record lies in the environment's folder and is not somebody else's."""
+    steps = path.split("/")
+    return ".." not in steps and not path.startswith("/") and _BUNDLED.isdisjoint(steps)
 
 
-def _licenses(each: Distribution) -> Licenses:
-    paths = [Path(str(path.locate())) for path in each.files or () if is_license_file(path.name) and _is_info(path)]
-    return licenses_of(each.metadata, [path.read_bytes() for path in paths if path.is_file()])
-
-
-def _is_info(path: PurePosixPath) -> bool:
-    return path.parts[0].endswith((".dist-info", ".egg-info"))
+def _license_texts(root: Path, files: Sequence[str]) -> Iterator[bytes]:
+    """Licence files beside the metadata, read when asked for."""
+    for path in files:
+        folder, _, name = path.rpartition("/")
+        if folder.split("/")[0].endswith((".dist-info", ".egg-info")) and is_license_file(name) and (root / path).is_file():
+            yield (root / path).read_bytes()

@@ -14,7 +14,7 @@ from pipelines.sources.settings import Kind
 PROSE: Final = frozenset({"asciidoc", "markdown", "restructuredtext", "text"})
 """Languages whose files are natural language."""
 
-DATA: Final = frozenset({"csv", "json", "svg", "toml", "xml", "yaml"})
+DATA: Final = frozenset({"csv", "diff", "json", "jupyter-notebook", "po", "toml", "xml", "yaml"})
 """Languages whose files are data more often than programs."""
 
 _EXTENSIONS: Final = {
@@ -31,11 +31,12 @@ _EXTENSIONS: Final = {
     "cmake": "cmake",
     "common-lisp": "lisp lsp",
     "cpp": "cpp cc cxx hpp hh hxx inl ipp",
-    "css": "css",
+    "css": "css scss less",
     "csv": "csv tsv",
     "cuda": "cu cuh",
     "cython": "pyx pxd pxi",
     "dart": "dart",
+    "diff": "diff patch",
     "elixir": "ex exs",
     "elm": "elm",
     "emacs-lisp": "el",
@@ -53,10 +54,12 @@ _EXTENSIONS: Final = {
     "java-server-pages": "jsp",
     "javascript": "js mjs cjs jsx",
     "json": "json",
+    "jupyter-notebook": "ipynb",
     "julia": "jl",
     "kotlin": "kt kts",
     "lean": "lean",
     "lua": "lua",
+    "m4": "m4 ac",
     "makefile": "mk mak",
     "maple": "mpl",
     "markdown": "md markdown mkd",
@@ -65,6 +68,7 @@ _EXTENSIONS: Final = {
     "pascal": "pas pp",
     "perl": "pl pm t",
     "php": "php",
+    "po": "po pot",
     "powershell": "ps1 psm1 psd1",
     "prolog": "prolog",
     "protocol-buffer": "proto",
@@ -86,7 +90,6 @@ _EXTENSIONS: Final = {
     "stan": "stan",
     "standard-ml": "sml sig",
     "stata": "ado do",
-    "svg": "svg",
     "swift": "swift",
     "systemverilog": "sv svh",
     "tcl": "tcl",
@@ -100,7 +103,7 @@ _EXTENSIONS: Final = {
     "vhdl": "vhd vhdl",
     "visual-basic": "vb vbs bas",
     "vue": "vue",
-    "xml": "xml xsd",
+    "xml": "xml xsd svg",
     "xslt": "xsl xslt",
     "yacc": "y yy",
     "yaml": "yaml yml",
