@@ -35,7 +35,7 @@ DOCUMENT: Final = pa.schema(
     ]
 )
 """One document. `origin` is "INPUT#ROW": INPUT the xxh3-64 of the input file's bytes (curate/inputs.parquet says where that
-file lay), ROW its row, line or 0. It does not hold the file's name, so that renaming a corpus changes no output byte.
+file lay), ROW its row, the byte at which its line begins, or 0. It does not hold the file's name, so that renaming a corpus changes no output byte.
 `content_hash` is the xxh3-128 of the UTF-8 text. `licenses` are SPDX expressions as found; `license_evidence` says where."""
 
 KINDS: Final = ("code", "prose", "issue", "commit", "notebook")
