@@ -81,5 +81,5 @@ class Source(Protocol):
         ...
 
     def read(self, part: Part) -> Iterator[Reading]:
-        """Batches of a few MB, in the part's order. What cannot be read comes back in `lost`, it never raises."""
+        """Batches of a few MB, in the part's order. What cannot be read comes back in `lost`; only a network that fails raises."""
         ...
