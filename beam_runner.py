@@ -12,6 +12,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,12 @@ class Options:
         from trainer.config import TrainSettings
 
         return build(TrainSettings, recipe.train, f"{self.config or 'settings'}, section [train]")
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keeps a second run out of the output folder."""
+        from pipelines.storage import locked
+
+        return locked(self.output)
 
     def engine(self) -> Engine:
         """Where the job runs."""
@@ -106,7 +113,8 @@ def _stage_command(name: str, summary: str) -> None:
     def command(ctx: click.Context, **values: Any) -> None:
         options = _options(ctx, values)
         recipe = options.recipe()
-        _make(name, recipe, options)
+        with options.locked():
+            _make(name, recipe, options)
 
 
 def _make(name: str, recipe: Recipe, options: Options) -> None:
@@ -135,12 +143,13 @@ def run(ctx: click.Context, until: str, **values: Any) -> None:
     options = _options(ctx, values)
     recipe = options.recipe()
     wanted = [*STAGES, "train"]
-    for name in wanted[: wanted.index(until) + 1]:
-        if name == "train":
-            _train(recipe, options)
-        else:
-            _make(name, recipe, options)
-    _report(options.output, quiet=options.quiet)
+    with options.locked():
+        for name in wanted[: wanted.index(until) + 1]:
+            if name == "train":
+                _train(recipe, options)
+            else:
+                _make(name, recipe, options)
+        _report(options.output, quiet=options.quiet)
 
 
 _stage_command("curate", "Read the sources, keep what the filters allow, and say why not for the rest.")
@@ -155,7 +164,9 @@ _stage_command("shard", "Encode, corrupt, pack, and write shards.")
 def train(ctx: click.Context, **values: Any) -> None:
     """Train a small model on the shards; goes on from its newest checkpoint."""
     options = _options(ctx, values)
-    _train(options.recipe(), options)
+    recipe = options.recipe()
+    with options.locked():
+        _train(recipe, options)
 
 
 def _train(recipe: Recipe, options: Options) -> None:
@@ -278,6 +289,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("\nStopped. What is done is kept: the same command goes on from there.", err=True)
         sys.exit(130)
+    except Exception as error:
+        if verbose:
+            raise
+        click.echo(f"Error: {type(error).__name__}: {error}. This is a bug in Spanmill; --verbose shows where.", err=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -63,6 +63,9 @@ class Manifest:
                     "Use the version that wrote it, or make the stage again in a new output folder."
                 )
             files = [FileEntry(**entry) for entry in values.pop("files")]
+            for name in ("config", "upstream", "versions", "totals", "statistics"):
+                if not isinstance(values[name], dict):
+                    raise TypeError(f"{name} is {type(values[name]).__name__}, must be an object")
             return Manifest(files=files, **values)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StageError(

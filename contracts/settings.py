@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -32,21 +32,39 @@ def build(kind: type[SettingsT], values: dict[str, Any], where: str) -> Settings
 
 
 def _explain(kind: type[Settings], detail: ErrorDetails) -> str:
-    place = [str(step) for step in detail["loc"]]
+    place, siblings = _walk(kind, detail["loc"])
     dotted = ".".join(place)
     if detail["type"] == "extra_forbidden":
-        return unknown_name("setting", dotted, _siblings(kind, place))
+        return unknown_name("setting", dotted, siblings)
     if detail["type"] == "missing":
         return f"setting {dotted!r} is missing; it has no default."
     return f"setting {dotted!r} = {detail['input']!r}: {detail['msg']}."
 
 
-def _siblings(kind: type[Settings], place: list[str]) -> list[str]:
-    """Dotted names of the settings allowed beside `place`, as far as the types say."""
-    model: Any = kind
-    for step in place[:-1]:
-        field = model.model_fields.get(step) if hasattr(model, "model_fields") else None
-        model = field.annotation if field is not None else None
-    names = list(getattr(model, "model_fields", {}))
-    prefix = ".".join(place[:-1])
-    return [f"{prefix}.{name}" if prefix else name for name in names]
+def _walk(kind: Any, steps: tuple[int | str, ...]) -> tuple[list[str], list[str]]:
+    """(the place as the user wrote it, dotted names of the settings allowed beside its last step), following the types of `kind`.
+
+    Where a type is a choice of classes, pydantic puts the choice made into the place; the user never wrote it.
+    """
+    place: list[str] = []
+    choices = _classes(kind)
+    siblings: list[str] = []
+    for step in steps:
+        chosen = [each for each in choices if "type" in each.model_fields and each.model_fields["type"].default == step]
+        if len(choices) > 1 and chosen:
+            choices = chosen
+            continue
+        names = sorted({name for each in choices for name in each.model_fields}) if isinstance(step, str) else []
+        siblings = [".".join([*place, name]) for name in names]
+        place.append(str(step))
+        if isinstance(step, str):
+            fields = [each.model_fields[step] for each in choices if step in each.model_fields]
+            choices = [inner for field in fields for inner in _classes(field.annotation)]
+    return place, siblings
+
+
+def _classes(annotation: Any) -> list[type[BaseModel]]:
+    """The settings classes that an annotation is made of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for each in get_args(annotation) for found in _classes(each)]

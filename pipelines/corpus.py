@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import fsspec
@@ -39,8 +40,9 @@ class Corpus:
         """int64[k]: rows of a part that dedup removed."""
         if not self.dedup_dir:
             return np.zeros(0, np.int64)
-        name = part.path.split("/")[-1].replace(".parquet", ".npy")
-        return load_array(join(self.dedup_dir, REMOVED_ROWS, name))
+        name = f"{REMOVED_ROWS}/{part.path.split('/')[-1].replace('.parquet', '.npy')}"
+        check_parts(self.dedup_dir, [_entries(self.dedup_dir)[name]])
+        return load_array(join(self.dedup_dir, name))
 
     def read(self, part: FileEntry, columns: Sequence[str]) -> pa.Table:
         """The kept rows of a part, in order. Cost: a worker holds the part once, about 3 times its Parquet size."""
@@ -51,6 +53,18 @@ class Corpus:
         keep = np.ones(table.num_rows, np.bool_)
         keep[gone] = False
         return table.filter(pa.array(keep))
+
+
+def find_corpus(run_dir: str, input_dir: str) -> Corpus:
+    """The documents that dedup left. Raises StageError if a stage is missing, or if dedup was made from another curate stage."""
+    corpus = Corpus(find(run_dir, input_dir, "curate"), find(run_dir, input_dir, "dedup"))
+    wanted, found = read_manifest(corpus.curate_dir).digest, read_manifest(corpus.dedup_dir).upstream.get("curate")
+    if found != wanted:
+        raise StageError(
+            f"{corpus.dedup_dir} was made from another curate stage (digest {found}) than {corpus.curate_dir} (digest {wanted}): its "
+            "row numbers would remove the wrong documents. Run `spanmill dedup` with the same --output and --input first."
+        )
+    return corpus
 
 
 def find(run_dir: str, input_dir: str, stage: str) -> str:
@@ -65,19 +79,24 @@ def find(run_dir: str, input_dir: str, stage: str) -> str:
     )
 
 
+@lru_cache(maxsize=8)
+def _entries(stage_dir: str) -> dict[str, FileEntry]:
+    return {entry.path: entry for entry in read_manifest(stage_dir).files}
+
+
 def document_parts(manifest: Manifest) -> list[FileEntry]:
     """Files of documents of a curate manifest, in part order."""
     return [entry for entry in manifest.files if entry.path.startswith("documents/")]
 
 
 def check_parts(folder: str, parts: Sequence[FileEntry]) -> None:
-    """Row numbers mean nothing against another file: raises StageError unless each part has the digest its manifest says."""
+    """Raises StageError unless each file has the digest that its manifest says: row numbers mean nothing against another one."""
     for part in parts:
         found = digest_file(join(folder, part.path))
         if found.xxh3_64 != part.xxh3_64:
             raise StageError(
                 f"{join(folder, part.path)} is not the file that its manifest lists (xxh3-64 {found.xxh3_64}, "
-                f"should be {part.xxh3_64}): it was changed or damaged. Remove {join(folder, 'manifest.json')} and run curate again."
+                f"should be {part.xxh3_64}): it was changed or damaged. Remove the folder {folder} and make the stage again."
             )
 
 

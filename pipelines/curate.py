@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from contracts.errors import SpanmillError
+from contracts.errors import InputError, SpanmillError
 from contracts.manifest import FileEntry, Manifest
 from contracts.schemas import DECISION, DOCUMENT
 from pipelines.counts import add_up
@@ -56,7 +56,9 @@ def curate(recipe: Recipe, run_dir: str, engine: Engine) -> Manifest:
     files = [FileEntry(**entry) for receipt in receipts for entry in receipt["files"]]
     totals = add_up(receipt["totals"] for receipt in receipts)
     _check_law(totals, "the run")
-    return stage.commit([*files, inputs], totals, add_up(receipt["statistics"] for receipt in receipts))
+    statistics = add_up(receipt["statistics"] for receipt in receipts)
+    _check_quarantine(totals, statistics["checks"], recipe.max_quarantined, stage.path("decisions"))
+    return stage.commit([*files, inputs], totals, statistics)
 
 
 @dataclass
@@ -174,6 +176,18 @@ def _text_bytes(documents: pa.RecordBatch) -> int:
 def _check_law(totals: dict[str, int], where: str) -> None:
     if totals["in"] != totals["kept"] + totals["dropped"] + totals["quarantined"]:
         raise SpanmillError(f"{where}: documents were lost: {totals}. This is a bug; nothing was committed.")
+
+
+def _check_quarantine(totals: dict[str, int], checks: dict[str, dict[str, int]], allowed: float, where: str) -> None:
+    share = totals["quarantined"] / max(1, totals["in"])
+    if share > allowed:
+        found = ", ".join(f"{source}: {check} {count:,}" for source, counts in checks.items() for check, count in counts.items())
+        raise InputError(
+            f"{totals['quarantined']:,} of {totals['in']:,} documents ({share:.1%}) could not be read; "
+            f"max_quarantined allows {allowed:.1%}. "
+            f"What was dropped or quarantined, by source and check: {found}. The reasons are in {where}. Mend the input, or raise the "
+            "limit with --set max_quarantined=…: the same command goes on from there."
+        )
 
 
 def _words(part: Part) -> str:

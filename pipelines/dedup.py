@@ -28,7 +28,7 @@ from pipelines.dedup_steps.exchange import KEY_RANGES, EmitBlocks, MatchRange
 from pipelines.dedup_steps.rank import RankDocuments, SignPart
 from pipelines.dedup_steps.resolve import GroupPairs, MakeSets, ResolveBatch
 from pipelines.dedup_steps.settle import MarkPart, SettleRemovals
-from pipelines.engine import Engine, carried, stop_with_parent, write_receipt
+from pipelines.engine import Engine, carried, stop_with, write_receipt
 from pipelines.recipe import Recipe
 from pipelines.stage import Receipt, Stage
 from pipelines.storage import read_manifest
@@ -90,7 +90,7 @@ def _match(stage: Stage, parts: list[FileEntry], bands: Banding, documents: int,
                 lambda pipeline, emit=emit, match=match, step=step: (
                     pipeline  # type: ignore[misc]
                     | "Parts" >> beam.Create(range(len(parts)), reshuffle=False)
-                    | "Exchange" >> Exchange(emit, match, stage.path(".progress", step))
+                    | "Exchange" >> Exchange(emit, match, f"{stage.progress}/{step}", engine.submitter)
                 ),
                 label,
                 seconds,
@@ -101,26 +101,26 @@ def _match(stage: Stage, parts: list[FileEntry], bands: Banding, documents: int,
 class Exchange(beam.PTransform):
     """Part numbers to key ranges whose candidate pairs are written."""
 
-    def __init__(self, emit: EmitBlocks, match: MatchRange, folder: str) -> None:
+    def __init__(self, emit: EmitBlocks, match: MatchRange, folder: str, submitter: int) -> None:
         super().__init__()
-        self.emit, self.match, self.folder = emit, match, folder
+        self.emit, self.match, self.folder, self.submitter = emit, match, folder, submitter
 
     def expand(self, number: PCollection[int]) -> PCollection[int]:
         """Blocks keyed by range, grouped, matched."""
-        range_to_block = number | "Spread" >> beam.Reshuffle() | "Blocks" >> beam.ParDo(_Emit(self.emit))
+        range_to_block = number | "Spread" >> beam.Reshuffle() | "Blocks" >> beam.ParDo(_Emit(self.emit, self.submitter))
         # Every range gets an empty block, so that each leaves a receipt even where no document falls into it.
         empty = number.pipeline | "Ranges" >> beam.Create(self.emit.empty_blocks(), reshuffle=False)
         range_to_blocks = (range_to_block, empty) | beam.Flatten() | "Group" >> beam.GroupByKey()
-        done: PCollection[int] = range_to_blocks | "Match" >> beam.ParDo(_Match(self.match, self.folder))
+        done: PCollection[int] = range_to_blocks | "Match" >> beam.ParDo(_Match(self.match, self.folder, self.submitter))
         return done
 
 
 class _Emit(beam.DoFn):
-    def __init__(self, emit: EmitBlocks) -> None:
-        self.emit = emit
+    def __init__(self, emit: EmitBlocks, submitter: int) -> None:
+        self.emit, self.submitter = emit, submitter
 
     def setup(self) -> None:
-        stop_with_parent()
+        stop_with(self.submitter)
 
     def process(self, number: int) -> Iterator[tuple[bytes, bytes]]:
         with carried():
@@ -128,11 +128,11 @@ class _Emit(beam.DoFn):
 
 
 class _Match(beam.DoFn):
-    def __init__(self, match: MatchRange, folder: str) -> None:
-        self.match, self.folder = match, folder
+    def __init__(self, match: MatchRange, folder: str, submitter: int) -> None:
+        self.match, self.folder, self.submitter = match, folder, submitter
 
     def setup(self) -> None:
-        stop_with_parent()
+        stop_with(self.submitter)
 
     def process(self, range_to_blocks: tuple[bytes, Any]) -> Iterator[int]:
         number = int.from_bytes(range_to_blocks[0], "big")

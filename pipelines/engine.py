@@ -6,13 +6,16 @@ number means stands in a plan that workers read. Each item leaves a receipt when
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -21,7 +24,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import PCollection
 
 import contracts.errors
-from contracts.errors import SpanmillError
+from contracts.errors import ConfigError, SpanmillError
 from pipelines.progress import Reporter
 from pipelines.stage import Receipt, Stage
 from pipelines.storage import join, write_bytes
@@ -48,20 +51,25 @@ class DoItems(beam.PTransform):
 
     work: Work
     folder: str
+    submitter: int = 0
+    """See `stop_with`."""
 
     def expand(self, number: PCollection[int]) -> PCollection[int]:
         """One fusion break, then the work."""
-        done: PCollection[int] = number | "Spread" >> beam.Reshuffle() | "Work" >> beam.ParDo(_DoItem(self.work, self.folder))
+        done: PCollection[int] = (
+            number | "Spread" >> beam.Reshuffle() | "Work" >> beam.ParDo(_DoItem(self.work, self.folder, self.submitter))
+        )
         return done
 
 
 class _DoItem(beam.DoFn):
-    def __init__(self, work: Work, folder: str) -> None:
+    def __init__(self, work: Work, folder: str, submitter: int) -> None:
         self.work = work
         self.folder = folder
+        self.submitter = submitter
 
     def setup(self) -> None:
-        stop_with_parent()
+        stop_with(self.submitter)
         with carried():
             self.work.setup()
 
@@ -95,12 +103,14 @@ class Engine:
         have = stage.receipts(step)
         missing = [number for number in range(len(sizes)) if number not in have]
         if missing:
-            folder = stage.path(".progress", step)
+            folder = join(stage.progress, step)
             label = f"{stage.name}: {step}"
             with self.reporter.watch(label, lambda: stage.done(step), sizes, len(missing)):
                 self.run(
                     lambda pipeline: (
-                        pipeline | "Items" >> beam.Create(missing, reshuffle=False) | step.title() >> DoItems(work, folder)
+                        pipeline
+                        | "Items" >> beam.Create(missing, reshuffle=False)
+                        | step.title() >> DoItems(work, folder, self.submitter)
                     ),
                     label,
                     seconds=sum(sizes[number] for number in missing) / rate,
@@ -111,23 +121,37 @@ class Engine:
         if lacking:
             raise SpanmillError(
                 f"{stage.name}: {step}: the job ended, but {len(lacking)} of {len(sizes)} items left no receipt in "
-                f"{stage.path('.progress', step)}, the first is {lacking[0]}. Workers must see the same storage as this machine: "
+                f"{join(stage.progress, step)}, the first is {lacking[0]}. Workers must see the same storage as this machine: "
                 "use a shared folder or an object store as --output. The same command goes on from here."
             )
         return [have[number] for number in range(len(sizes))]
 
     def run(self, build: Callable[[beam.Pipeline], Any], label: str, seconds: float, items: int) -> None:
         """Builds a pipeline and runs it to its end. `seconds`: one core's time for its `items`, roughly."""
-        pipeline = beam.Pipeline(options=PipelineOptions(self._arguments(seconds, items)))
+        try:
+            pipeline = beam.Pipeline(options=PipelineOptions(self._arguments(seconds, items)))
+        except (ValueError, ImportError) as error:
+            raise ConfigError(f"Beam cannot be set up with {' '.join(self.beam_args)}: {error}") from None
         build(pipeline)
         with _quiet(self.verbose) as log, _translated(label, log):
             pipeline.run().wait_until_finish()
+
+    @property
+    def local(self) -> bool:
+        """Whether workers are processes of this machine."""
+        runners = [argument for argument in self.beam_args if argument.startswith("--runner")]
+        return all("FnApiRunner" in runner or "DirectRunner" in runner for runner in runners)
+
+    @property
+    def submitter(self) -> int:
+        """The number of this process, where its end can be seen by workers; else 0."""
+        return os.getpid() if self.local else 0
 
     def _arguments(self, seconds: float, items: int) -> list[str]:
         given = list(self.beam_args)
         if not any(argument.startswith("--runner") for argument in given):
             given.append("--runner=FnApiRunner")
-        if not any("FnApiRunner" in argument or "DirectRunner" in argument for argument in given):
+        if not self.local:
             return given
         modes = [argument for argument in given if argument.startswith("--direct_running_mode")]
         spread = bool(modes) or (seconds > SPAWN_SECONDS and (os.cpu_count() or 1) > 1)
@@ -140,20 +164,33 @@ class Engine:
         return given
 
 
-def stop_with_parent() -> None:
-    """On Linux, ends a worker process as soon as the process that started it is gone, so that `kill -9` leaves none behind."""
-    if "sdk_worker_main" not in " ".join(sys.argv[:1]) or not sys.platform.startswith("linux"):
+_watching = threading.Event()
+
+
+def stop_with(submitter: int) -> None:
+    """Ends this worker process within a second after the process that submitted the job is gone, so that `kill -9` leaves none behind.
+
+    Beam starts workers through a shell, which survives its parent: no signal of the system would reach them. 0 watches nothing.
+    """
+    if not submitter or submitter == os.getpid() or _watching.is_set():
         return
-    with suppress(OSError, AttributeError):
-        import ctypes
-        import signal
+    _watching.set()
 
-        pr_set_pdeathsig = 1  # linux/prctl.h
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    def watch() -> None:
+        while True:
+            time.sleep(0.5)
+            try:
+                os.kill(submitter, 0)
+            except ProcessLookupError:
+                os._exit(1)
+            except PermissionError:  # it lives, as somebody else's: its number was given away
+                os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
-# Beam hands errors of workers on as text. Ours are wrapped so that they can be found in it again.
-_CARRIED = re.compile(r"⟦(\w+)\|(.*?)⟧", re.DOTALL)
+# Beam hands errors of workers on as text, escaped once or twice. Ours are wrapped so that they can be found in it again.
+_CARRIED = re.compile(r"⟦(\w+)\|([A-Za-z0-9+/=]*)⟧")
 
 
 @contextmanager
@@ -162,7 +199,8 @@ def carried() -> Iterator[None]:
     try:
         yield
     except SpanmillError as error:
-        raise RuntimeError(f"⟦{type(error).__name__}|{error}⟧") from error
+        words = base64.b64encode(str(error).encode(errors="replace")).decode()
+        raise RuntimeError(f"⟦{type(error).__name__}|{words}⟧") from error
 
 
 @contextmanager
@@ -170,17 +208,25 @@ def _translated(label: str, log: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
+        _forget(log)
         raise
     except Exception as error:
         text = str(error)
         found = _CARRIED.search(text)
         if found:
-            raise getattr(contracts.errors, found[1])(found[2]) from None
+            _forget(log)
+            raise getattr(contracts.errors, found[1])(base64.b64decode(found[2]).decode()) from None
         if "KeyboardInterrupt" in text:  # Beam's in-memory mode wraps it
+            _forget(log)
             raise KeyboardInterrupt from None
         where = f" Beam's messages are in {log}." if log else ""
         last = text.strip().splitlines()[-1] if text.strip() else type(error).__name__
         raise SpanmillError(f"{label} failed: {last}.{where} What is done is kept; the same command goes on from there.") from error
+
+
+def _forget(log: str) -> None:
+    if log:
+        os.unlink(log)
 
 
 @contextmanager

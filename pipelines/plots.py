@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
 from typing import Any
 
 from pipelines.storage import join, write_bytes
@@ -36,10 +37,18 @@ def _save(run_dir: str, name: str, plot: Any, found: dict[str, Any]) -> str:
     FigureCanvasAgg(figure)
     plot(figure, found)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a language whose script the font lacks is drawn as boxes
+        figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     path = f"report/{name}.png"
     write_bytes(join(run_dir, *path.split("/")), buffer.getvalue())
     return path
+
+
+def _label(name: str) -> str:
+    """A name from a corpus, short and printable."""
+    plain = "".join(letter if letter.isprintable() else "�" for letter in name)
+    return plain if len(plain) <= 30 else plain[:29] + "…"
 
 
 def _mixture(figure: Any, found: dict[str, Any]) -> None:
@@ -51,7 +60,7 @@ def _mixture(figure: Any, found: dict[str, Any]) -> None:
     for index, source in enumerate(sources):
         mine = [(place, tokens) for place, (name, tokens) in enumerate(rows) if name.split("/")[0] == source]
         axes.barh([place for place, _ in mine], [tokens / 1e6 for _, tokens in mine], color=f"C{index}", label=source)
-    axes.set_yticks(range(len(rows)), [name.split("/", 1)[1] for name, _ in rows])
+    axes.set_yticks(range(len(rows)), [_label(name.split("/", 1)[1]) for name, _ in rows], parse_math=False)
     axes.invert_yaxis()
     axes.set_xlabel("tokens, millions")
     axes.set_title("Mixture: tokens by language")

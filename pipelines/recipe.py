@@ -28,6 +28,9 @@ class Recipe(Settings):
     source: list[SourceSettings] = Field(default_factory=list)
     """Where documents come from: one `[[source]]` table each."""
 
+    max_quarantined: float = Field(default=0.05, ge=0, le=1)
+    """Largest share of a corpus that may be unreadable. Beyond it the curate stage is not committed: something is wrong with the corpus."""
+
     filters: FilterSettings = Field(default_factory=FilterSettings)
     """What is kept."""
 

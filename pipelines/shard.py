@@ -20,7 +20,7 @@ from contracts.errors import StageError
 from contracts.manifest import FileEntry, Manifest, digest_of
 from contracts.schemas import FORMAT_VERSION, OBJECTIVES
 from contracts.special_tokens import PAD
-from pipelines.corpus import Corpus, check_parts, find
+from pipelines.corpus import Corpus, check_parts, find, find_corpus
 from pipelines.counts import add_up
 from pipelines.engine import Engine
 from pipelines.recipe import Recipe
@@ -41,7 +41,7 @@ RATE = 20e6
 
 def shard(recipe: Recipe, run_dir: str, input_dir: str, engine: Engine) -> Manifest:
     """Runs the stage; does nothing where it is up to date."""
-    corpus = Corpus(find(run_dir, input_dir, "curate"), find(run_dir, input_dir, "dedup"))
+    corpus = find_corpus(run_dir, input_dir)
     tokenizer_dir = find(run_dir, input_dir, "tokenizer")
     upstream = {
         "curate": read_manifest(corpus.curate_dir).digest,
@@ -107,6 +107,7 @@ class ShardWindow:
         """Loads the tokenizer."""
         text = read_bytes(join(self.tokenizer_dir, "tokenizer.json"))
         made = read_manifest(self.tokenizer_dir)
+        check_parts(self.tokenizer_dir, made.files)
         self._sha256 = hashlib.sha256(text).hexdigest()
         self._control_ids: dict[str, int] = made.statistics["control_ids"]
         self._encoder = Encoder(text.decode(), self.encoder_engine)

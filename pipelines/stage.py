@@ -1,11 +1,12 @@
 """A stage on disk: what it is made from, what is done of it, and the commit.
 
     RUN/STAGE/.progress/identity.json      recipe of this stage, digests of its inputs, versions: what its bytes depend on
-    RUN/STAGE/.progress/STEP/00000007.json receipt: item 7 of a step is done; holds its counts and the digests of its files
-    RUN/STAGE/.progress/work/…             what steps of the stage hand one another
+    RUN/STAGE/.progress/ID/STEP/00000007.json  receipt: item 7 of a step is done; holds its counts and the digests of its files
+    RUN/STAGE/.progress/ID/work/…          what steps of the stage hand one another
     RUN/STAGE/manifest.json                written last; from then on the stage exists, and .progress is removed
 
-A killed run goes on from its receipts. A run with another identity says what changed and starts the stage again.
+ID is a digest of the identity, so a worker left over from a run with other settings can never hand this one its results. A killed run
+goes on from its receipts. A run with another identity says what changed and starts the stage again.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from importlib.metadata import version
 from typing import Any
 
 from contracts.errors import OutputError
-from contracts.manifest import FileEntry, Manifest
+from contracts.manifest import FileEntry, Manifest, digest_of
 from contracts.schemas import FORMAT_VERSION
 from pipelines.storage import (
     TEMPORARY,
@@ -27,6 +28,7 @@ from pipelines.storage import (
     read_bytes,
     read_manifest,
     remove,
+    sizes_below,
     write_bytes,
 )
 
@@ -57,9 +59,14 @@ class Stage:
         """A path in the stage's folder."""
         return join(self.folder, *names)
 
+    @property
+    def progress(self) -> str:
+        """Folder of receipts and work of this identity; one folder below it for each step."""
+        return join(self.folder, ".progress", digest_of(self.identity)[:16])
+
     def work_path(self, *names: str) -> str:
         """A path for what steps hand one another; removed at the commit."""
-        return join(self.folder, ".progress", "work", *names)
+        return join(self.progress, "work", *names)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -87,11 +94,13 @@ class Stage:
         if "manifest.json" in found:
             made = read_manifest(self.folder)
             change = difference(_identity_of(made), self.identity)
-            if not change:
+            missing = [] if change else _missing(self.folder, made)
+            if not change and not missing:
                 self._tidy({entry.path for entry in made.files})
                 return False, "is up to date"
             self._restart()
-            return True, f"is made again: {change}"
+            lost = f"{len(missing)} of its files are missing or were cut, such as {missing[0]}" if missing else ""
+            return True, f"is made again: {change or lost}"
         if ".progress" not in found:
             raise OutputError(
                 f"{self.folder} holds {', '.join(found[:3])}{' …' if len(found) > 3 else ''}, which no Spanmill stage made. "
@@ -101,18 +110,19 @@ class Stage:
 
     def receipts(self, step: str) -> dict[int, Receipt]:
         """Receipts of a step by item number. A receipt that does not parse counts as missing."""
-        folder = self.path(".progress", step)
         found = {}
         for number in self.done(step):
             try:
-                found[number] = json.loads(read_bytes(join(folder, f"{number:08d}.json")))
+                receipt = json.loads(read_bytes(join(self.progress, step, f"{number:08d}.json")))
             except ValueError:
                 continue
+            if isinstance(receipt, dict) and receipt:
+                found[number] = receipt
         return found
 
     def done(self, step: str) -> list[int]:
         """Numbers of the items of a step that have receipts."""
-        names = names_in(self.path(".progress", step))
+        names = names_in(join(self.progress, step))
         return [int(name[:-5]) for name in names if name.endswith(".json") and name[:-5].isdigit()]
 
     def commit(self, files: Iterable[FileEntry], totals: dict[str, int], statistics: dict[str, Any]) -> Manifest:
@@ -149,12 +159,14 @@ class Stage:
         return True, "goes on where it stopped"
 
     def _restart(self) -> None:
-        remove(self.path("manifest.json"))  # first: a half-removed stage must not look finished
+        self._begin()  # first: a folder that a crash leaves half-removed must still be known as ours
+        remove(self.path("manifest.json"))  # then: a half-removed stage must not look finished
         for name in names_in(self.folder):
             if name != ".progress":
                 remove(self.path(name))
-        remove(self.path(".progress"))
-        self._begin()
+        for name in names_in(self.path(".progress")):
+            if name != "identity.json":
+                remove(self.path(".progress", name))
 
     def _tidy(self, keep: set[str]) -> None:
         """Leaves the manifest and its files: torn files of killed workers go, and so does .progress."""
@@ -170,6 +182,12 @@ def difference(old: dict[str, Any], new: dict[str, Any], where: str = "") -> str
     changes = list(_differences(old, new, where))
     shown = "; ".join(changes[:3])
     return shown + (f"; and {len(changes) - 3} more" if len(changes) > 3 else "")
+
+
+def _missing(folder: str, made: Manifest) -> list[str]:
+    """Files of a manifest that are not there, or not as long as they were."""
+    present = sizes_below(folder)
+    return [entry.path for entry in made.files if present.get(entry.path) != entry.bytes]
 
 
 def _differences(old: Any, new: Any, where: str) -> Iterable[str]:

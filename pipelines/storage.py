@@ -20,8 +20,13 @@ import pyarrow.parquet as pq
 import xxhash
 from fsspec.implementations.local import LocalFileSystem
 
-from contracts.errors import OutputError, StageError
+from contracts.errors import ConfigError, OutputError, StageError
 from contracts.manifest import Manifest
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system
+    fcntl = None  # type: ignore[assignment]
 
 TEMPORARY = ".tmp-"
 """Part of the name of every file that is not finished."""
@@ -57,18 +62,23 @@ def names_in(folder: str) -> list[str]:
 
 def files_below(folder: str) -> list[str]:
     """Sorted paths, relative to `folder`, of all files below it."""
+    return sorted(sizes_below(folder))
+
+
+def sizes_below(folder: str) -> dict[str, int]:
+    """Bytes of all files below `folder` by their path relative to it; none if it does not exist."""
     fs, root = fsspec.core.url_to_fs(folder)
     try:
-        found = fs.find(root)
+        found = fs.find(root, detail=True)
     except FileNotFoundError:
-        return []
-    return sorted(name[len(root.rstrip("/")) + 1 :] for name in found)
+        return {}
+    return {name[len(root.rstrip("/")) + 1 :]: int(info["size"] or 0) for name, info in found.items()}
 
 
 def remove(path: str) -> None:
-    """Removes a file or a folder with all that is in it; nothing happens if it is not there."""
+    """Removes a file or a folder with all that is in it; nothing happens if it is not there. Raises OutputError where it may not."""
     fs, name = fsspec.core.url_to_fs(path)
-    with suppress(FileNotFoundError):
+    with _explained(path), suppress(FileNotFoundError):
         fs.rm(name, recursive=True)
 
 
@@ -128,7 +138,38 @@ def read_manifest(stage_dir: str) -> Manifest:
             f"There is no finished {stage!r} stage in {stage_dir} (no manifest.json): run it first, or name the folder of a run "
             "that has it with --input."
         ) from None
+    except UnicodeDecodeError as error:
+        raise StageError(
+            f"{path} is not a Spanmill manifest (it is not UTF-8, byte {error.start}). Make the stage again."
+        ) from None
     return Manifest.from_json(text, path)
+
+
+@contextmanager
+def locked(run_dir: str) -> Iterator[None]:
+    """Holds a run's folder for this process, on a local disk; the lock goes with the process, however it ends.
+
+    Raises OutputError if another process holds it. Object stores have no locks: there two runs in one folder are up to the user.
+    """
+    try:
+        fs, name = fsspec.core.url_to_fs(run_dir)
+    except (ValueError, ImportError) as error:
+        raise ConfigError(
+            f"--output {run_dir!r} cannot be opened: {error}. It must be a folder, or a URL that fsspec knows."
+        ) from None
+    if fcntl is None or not isinstance(fs, LocalFileSystem):
+        yield
+        return
+    with _explained(run_dir):
+        os.makedirs(name, exist_ok=True)
+        lock_path = os.path.join(name, ".lock")
+        open(lock_path, "ab").close()
+    with open(lock_path, "ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise OutputError(f"Another run is at work in {run_dir}: wait for it to end, or choose another --output.") from None
+        yield
 
 
 def _repeating(schema: pa.Schema) -> list[str]:
@@ -142,8 +183,14 @@ def _committed(path: str) -> Iterator[IO[bytes]]:
     parent = os.path.dirname(name)
     fs.makedirs(parent, exist_ok=True)
     if not isinstance(fs, LocalFileSystem):
-        with fs.open(name, "wb") as file:
+        file = fs.open(name, "wb")
+        try:
             yield file
+        except BaseException:
+            with suppress(AttributeError, NotImplementedError, OSError):
+                file.discard()  # closing would make what is written so far visible
+            raise
+        file.close()
         return
     temporary = f"{name}{TEMPORARY}{uuid.uuid4().hex}"
     try:
@@ -168,8 +215,8 @@ def _explained(path: str) -> Iterator[None]:
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             remedy = "Choose another folder with --output, or make this one writable."
         else:
-            raise
-        raise OutputError(f"Cannot write {path}: {error.strerror}. {remedy}") from error
+            remedy = "See that the storage is there and try the same command again; it goes on where it stopped."
+        raise OutputError(f"Cannot write {path}: {error.strerror or error}. {remedy}") from error
 
 
 class _Hashing(io.RawIOBase):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as escape_markup
 from rich.table import Table
 
 LANGUAGES_SHOWN = 12
@@ -129,6 +129,11 @@ def _places(found: dict[str, Any], plots: Sequence[str]) -> str:
     lines += [f"  {escape(path)}" for stage, path in names.items() if stage in found["stages"]]
     lines += [f"  {escape(plot)}" for plot in plots]
     return "\n".join(lines)
+
+
+def escape(text: str) -> str:
+    """Names from a corpus as they may stand on a terminal: no markup, no control characters."""
+    return escape_markup("".join(letter if letter.isprintable() else "�" for letter in text))
 
 
 def _count(value: int | None) -> str:

@@ -15,14 +15,16 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
+from contracts.errors import InputError
 from contracts.manifest import FileEntry, Manifest
 from contracts.schemas import DOCUMENT
-from pipelines.corpus import Corpus, check_parts, find, read_columns
+from pipelines.corpus import Corpus, check_parts, find_corpus, read_columns
 from pipelines.engine import Engine
 from pipelines.recipe import Recipe
 from pipelines.stage import Receipt, Stage
 from pipelines.storage import read_bytes, read_manifest, write_bytes, write_parquet
 from tokenizer.config import TokenizerSettings
+from tokenizer.encode import Encoder
 from tokenizer.layout import Vocabulary, adopt
 from tokenizer.train import train
 
@@ -35,7 +37,7 @@ SAMPLE = pa.schema([DOCUMENT.field("text")])
 def tokenizer(recipe: Recipe, run_dir: str, input_dir: str, engine: Engine) -> Manifest:
     """Runs the stage; does nothing where it is up to date."""
     settings = recipe.tokenizer
-    corpus = None if settings.path else Corpus(find(run_dir, input_dir, "curate"), find(run_dir, input_dir, "dedup"))
+    corpus = None if settings.path else find_corpus(run_dir, input_dir)
     stage = Stage("tokenizer", run_dir, _config(settings), recipe.seed, _upstream(corpus, settings))
     work_to_do, words = stage.open()
     engine.reporter.say(f"tokenizer {words}" if words else "tokenizer")
@@ -87,7 +89,9 @@ class SamplePart:
         below = self.shares[part.stratum] * 2.0**64
         keys = [xxhash.xxh3_64_intdigest(doc_id, self.seed) for doc_id in table["doc_id"].to_pylist()]
         chosen = table.filter(pa.array(np.array([key < below for key in keys], np.bool_))).select(["text"])
-        write_parquet(self.stage.work_path("sample", f"{number:05d}.parquet"), iter(chosen.to_batches()), SAMPLE)
+        first = table.select(["text"]).slice(keys.index(min(keys)) if keys else 0, 1)
+        for folder, rows in (("sample", chosen), ("first", first)):
+            write_parquet(self.stage.work_path(folder, f"{number:05d}.parquet"), iter(rows.combine_chunks().to_batches()), SAMPLE)
         return {"documents": chosen.num_rows, "bytes": chosen.nbytes}
 
 
@@ -105,7 +109,8 @@ class MakeVocabulary:
     def __call__(self, number: int) -> Receipt:
         """The whole vocabulary."""
         if self.settings.path:
-            made = adopt(read_bytes(self.settings.path).decode(), self.settings.path, self.settings.mask_count)
+            made = adopt(given_tokenizer(self.settings.path).decode(errors="replace"), self.settings.path, self.settings.mask_count)
+            Encoder(made.json, self.settings.engine)  # says now what the shard stage would only find later
         else:
             made = train(self._texts(), self.settings)
         written = write_bytes(self.stage.path("tokenizer.json"), (made.json + "\n").encode())
@@ -116,9 +121,28 @@ class MakeVocabulary:
         }
 
     def _texts(self) -> Iterator[str]:
+        """The sample; never empty where there is any text, since each part also keeps its document of the lowest key aside."""
+        empty = True
+        for text in self._sampled("sample"):
+            empty = False
+            yield text
+        if empty:
+            yield from self._sampled("first")
+
+    def _sampled(self, folder: str) -> Iterator[str]:
         for part in range(self.parts):
-            table = read_columns(self.stage.work_path("sample", f"{part:05d}.parquet"), ["text"])
+            table = read_columns(self.stage.work_path(folder, f"{part:05d}.parquet"), ["text"])
             yield from (text.as_py() for text in table["text"])
+
+
+def given_tokenizer(path: str) -> bytes:
+    """The file that `tokenizer.path` names."""
+    try:
+        return read_bytes(path)
+    except OSError as error:
+        raise InputError(
+            f"tokenizer.path = {path!r} cannot be read: {error.strerror or error}. It must name a tokenizer.json."
+        ) from None
 
 
 def _config(settings: TokenizerSettings) -> dict[str, object]:
@@ -128,7 +152,7 @@ def _config(settings: TokenizerSettings) -> dict[str, object]:
 
 def _upstream(corpus: Corpus | None, settings: TokenizerSettings) -> dict[str, str]:
     if corpus is None:
-        return {"tokenizer.json": xxhash.xxh3_128_hexdigest(read_bytes(settings.path))}
+        return {"tokenizer.json": xxhash.xxh3_128_hexdigest(given_tokenizer(settings.path))}
     return {"curate": read_manifest(corpus.curate_dir).digest, "dedup": read_manifest(corpus.dedup_dir).digest}
 
 

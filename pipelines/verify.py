@@ -1,4 +1,4 @@
-"""Proving a run: every checksum and every invariant again, from the files alone."""
+"""Proving a run: every checksum again, and every invariant and total that the files themselves can tell."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow.compute as pc
+from tokenizers import Tokenizer
 
 from contracts.errors import ShardError, StageError
 from contracts.manifest import Manifest
 from pipelines.corpus import REMOVED_ROWS, load_array, read_columns
 from pipelines.progress import Reporter
-from pipelines.storage import TEMPORARY, digest_file, exists, files_below, join, read_manifest
-from sharding.check import problems as shard_problems
+from pipelines.storage import TEMPORARY, digest_file, exists, files_below, join, read_bytes, read_manifest
+from sharding.check import inspect
 from sharding.shards import Shard
 
 STAGES = ("curate", "dedup", "tokenizer", "shard", "train")
@@ -29,7 +30,7 @@ def verify(run_dir: str, reporter: Reporter) -> list[str]:
         made = read_manifest(folder)
         wrong = [f"{stage}: {problem}" for problem in _files(folder, made)]
         if not wrong:  # contents of damaged files say nothing more
-            check = {"curate": _curate, "dedup": _dedup, "shard": _shard}.get(stage)
+            check = {"curate": _curate, "dedup": _dedup, "tokenizer": _tokenizer, "shard": _shard}.get(stage)
             wrong = [f"{stage}: {problem}" for problem in check(folder, made)] if check else []
         reporter.say(
             f"  {stage}: {len(made.files):,} files, {sum(entry.bytes for entry in made.files) / 1e6:.1f} MB: {_verdict(wrong)}"
@@ -84,7 +85,7 @@ def _dedup(folder: str, made: Manifest) -> Iterator[str]:
     removed: set[bytes] = set()
     keepers: set[bytes] = set()
     low = np.float32(made.config["threshold"])
-    rows = 0
+    rows = gone = 0
     for entry in made.files:
         if entry.path.startswith("removals/"):
             table = read_columns(join(folder, entry.path), ["doc_id", "keeper_id", "jaccard"])
@@ -95,27 +96,45 @@ def _dedup(folder: str, made: Manifest) -> Iterator[str]:
                 yield f"{entry.path} holds a removal below the threshold {made.config['threshold']}"
             rows += table.num_rows
         elif entry.path.startswith(REMOVED_ROWS):
-            rows -= len(load_array(join(folder, entry.path)))
-    if rows:
-        yield f"removals and removed rows differ by {rows}"
+            gone += len(load_array(join(folder, entry.path)))
+    totals = made.totals
+    if not rows == gone == totals["removed"] == totals["in"] - totals["kept"]:
+        yield f"{rows:,} removals, {gone:,} removed rows, and the manifest says {totals['removed']:,} of {totals['in']:,}"
     if keepers & removed:
         yield f"{len(keepers & removed)} keepers were themselves removed, such as {min(keepers & removed).hex()}"
 
 
+def _tokenizer(folder: str, made: Manifest) -> Iterator[str]:
+    """Ids of control tokens and the size against tokenizer.json."""
+    vocab = Tokenizer.from_str(read_bytes(join(folder, "tokenizer.json")).decode()).get_vocab(with_added_tokens=True)
+    wrong = [name for name, index in made.statistics["control_ids"].items() if vocab.get(name) != index]
+    if wrong:
+        yield f"{len(wrong)} control tokens have other ids than the manifest says, such as {wrong[0]}"
+    if made.totals["vocab_size"] != max(vocab.values()) + 1:
+        yield f"tokenizer.json has {max(vocab.values()) + 1:,} ids, the manifest says {made.totals['vocab_size']:,}"
+
+
 def _shard(folder: str, made: Manifest) -> Iterator[str]:
-    """Each shard's own invariants, and token counts against the manifest."""
-    tokens = 0
+    """Each shard's own invariants, and counts against the manifest."""
+    counts = dict.fromkeys(("rows", "tokens", "documents", "text_tokens"), 0)
     for entry in made.files:
         try:
             shard = Shard.open(join(folder, entry.path))
-            tokens += shard.rows * (shard.metadata.context_length + 1)
-            yield from (f"{entry.path}: {problem}" for problem in shard_problems(shard))
+            held = inspect(shard)
+            yield from (f"{entry.path}: {problem}" for problem in held.problems)
         except ShardError as error:
             yield str(error)
+            continue
+        counts["rows"] += shard.rows
+        counts["tokens"] += shard.rows * (shard.metadata.context_length + 1)
+        counts["documents"] += held.documents
+        counts["text_tokens"] += held.text_tokens
     totals = made.totals
-    parts = totals["text_tokens"] + totals["control_tokens"] + totals["padding_tokens"]
-    if not tokens == totals["tokens"] == parts:
-        yield f"tokens do not add up: {tokens:,} in shards, {totals['tokens']:,} in the manifest, {parts:,} by kind"
+    yield from (
+        f"{count:,} {name} in shards, the manifest says {totals[name]:,}" for name, count in counts.items() if count != totals[name]
+    )
+    if totals["tokens"] != totals["text_tokens"] + totals["control_tokens"] + totals["padding_tokens"]:
+        yield f"tokens do not add up in the manifest: {totals}"
 
 
 def _chain(run_dir: str, stages: list[str]) -> list[str]:
@@ -123,6 +142,11 @@ def _chain(run_dir: str, stages: list[str]) -> list[str]:
     found = []
     for stage in stages:
         made = read_manifest(join(run_dir, stage))
+        absent = [name for name in made.upstream if name in STAGES and name not in stages]
+        found += [
+            f"{stage}: it was made from a {name!r} stage that is not in this run, so their agreement is not proved"
+            for name in absent
+        ]
         for name, digest in made.upstream.items():
             if name in stages and read_manifest(join(run_dir, name)).digest != digest:
                 found.append(f"{stage}: it was made from another {name!r} stage than the one in this run; run `spanmill run` again")

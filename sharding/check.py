@@ -54,38 +54,51 @@ def documents(shards: Iterator[Shard]) -> dict[bytes, npt.NDArray[np.uint32]]:
     return {doc_id: _join(doc_id, sorted(pieces, key=lambda piece: piece.doc_start)) for doc_id, pieces in found.items()}
 
 
-def problems(shard: Shard) -> list[str]:
-    """What is wrong with a shard; nothing if it is sound.
+class Inspection(NamedTuple):
+    """What a shard really holds."""
+
+    problems: list[str]
+    """What is wrong with it; empty if it is sound."""
+    documents: int
+    """Documents that begin in it."""
+    text_tokens: int
+    """Tokens of documents, control tokens and padding not counted."""
+
+
+def inspect(shard: Shard) -> Inspection:
+    """Recomputes all that can be known of a shard from its bytes.
 
     Checks that segments tile each row, ids lie below the vocabulary, padding is padding, every example is whole, and no control token
     stands where its objective did not put it. Cost: about 30 µs a segment.
     """
-    found: list[str] = []
+    found = [problem for row in range(shard.rows) for problem in _row_problems(shard, row)]
     control_ids = np.array(sorted(shard.metadata.special_ids.values()))
-    pad = shard.metadata.special_ids[PAD]
-    for row in range(shard.rows):
-        ids, segments = shard.row(row), shard.segments(row)
-        try:
-            segments.check(1, len(ids))
-        except ValueError as error:
-            found.append(f"row {row}: {error}")
-            continue
-        if int(ids.max()) >= shard.metadata.vocab_size:
-            found.append(f"row {row}: token id {int(ids.max())} is outside the vocabulary of {shard.metadata.vocab_size}")
-        for index in np.flatnonzero(segments.kind == 0).tolist():
-            start, stop = int(segments.start[index]), int(segments.start[index] + segments.length[index])
-            if (ids[start:stop] != pad).any():
-                found.append(f"row {row}: its padding holds other tokens than {PAD}")
+    begun = tokens = 0
     try:
-        found += [
-            f"document {stretch.doc_id.hex()}: a control token stands in its text"
-            for stretch in stretches(shard)
-            if np.isin(stretch.ids, control_ids).any()
-        ]
+        for stretch in stretches(shard):
+            begun += stretch.doc_start == 0
+            tokens += len(stretch.ids)
+            if np.isin(stretch.ids, control_ids).any():
+                found.append(f"document {stretch.doc_id.hex()}: a control token stands in its text")
     except ShardError as error:
         found.append(str(error))
-    shown = found[:PROBLEMS_SHOWN]
-    return shown + ([f"and {len(found) - PROBLEMS_SHOWN} more problems"] if len(found) > PROBLEMS_SHOWN else [])
+    more = [f"and {len(found) - PROBLEMS_SHOWN} more problems"] if len(found) > PROBLEMS_SHOWN else []
+    return Inspection(found[:PROBLEMS_SHOWN] + more, begun, tokens)
+
+
+def _row_problems(shard: Shard, row: int) -> Iterator[str]:
+    ids, segments = shard.row(row), shard.segments(row)
+    try:
+        segments.check(1, len(ids))
+    except ValueError as error:
+        yield f"row {row}: {error}"
+        return
+    if int(ids.max()) >= shard.metadata.vocab_size:
+        yield f"row {row}: token id {int(ids.max())} is outside the vocabulary of {shard.metadata.vocab_size}"
+    for index in np.flatnonzero(segments.kind == 0).tolist():
+        start, stop = int(segments.start[index]), int(segments.start[index] + segments.length[index])
+        if (ids[start:stop] != shard.metadata.special_ids[PAD]).any():
+            yield f"row {row}: its padding holds other tokens than {PAD}"
 
 
 def _restore(shard: Shard, ids: npt.NDArray[np.uint32], kind: int, controls: Controls, row: int, index: int) -> Restored:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -36,8 +37,8 @@ class ShardSettings(Settings):
         for name, weight in self.objectives.items():
             if name not in allowed:
                 raise ValueError(f"objectives.{name}: unknown objective; known: {', '.join(allowed)}")
-            if not weight >= 0:
-                raise ValueError(f"objectives.{name} = {weight}: must be 0 or more")
+            if not 0 <= weight < math.inf:
+                raise ValueError(f"objectives.{name} = {weight}: must be a number of 0 or more")
         if not sum(self.objectives.values()) > 0:
             raise ValueError("objectives: at least one needs a weight above 0")
         needed = 4 * self.span_corruption.overhead

@@ -184,7 +184,7 @@ def _statistics(documents: Documents, made: _Made, segments: SegmentTable, token
     corrupted = made.masked > 0
     ratios = made.masked[corrupted] / np.maximum(1, made.text[corrupted])
     ratio_bins = np.bincount(np.minimum(19, (ratios * 20).astype(np.int64)), minlength=20)
-    length_bins = np.bincount(np.log2(np.maximum(1, made.spans)).astype(np.int64), minlength=16)
+    length_bins = np.bincount(np.minimum(15, np.log2(np.maximum(1, made.spans)).astype(np.int64)), minlength=16)
     return {
         "documents": len(documents.offsets) - 1,
         "text_tokens": text,

@@ -101,17 +101,22 @@ def test_the_whole_line(tmp_path: Path) -> None:
         (["run", "--output", "x", "--set", "train.stepz=1"], "Did you mean 'steps'?"),
         (["curate", "--output", "x"], "names no source"),
         (["crate"], "No such command 'crate'"),
+        (["curate", "--config", "r.toml", "--output", "x", "--runner=Nope"], "Nope"),
+        (["curate", "--config", "r.toml", "--output", "nosuch://x"], "nosuch"),
     ],
 )
 def test_wrong_usage_is_explained_and_exits_with_2(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("r.toml").write_text(
+        f'[[source]]\ntype = "tree"\nname = "a"\npath = "{ROOT / "examples"}"\nlicense_policy = "keep_unknown"\n'
+    )
     done = spanmill(*arguments)
     assert words in done.stderr
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert not list(tmp_path.rglob("manifest.json"))
 
 
 @pytest.mark.parametrize(
@@ -159,6 +164,32 @@ def test_ctrl_c_ends_cleanly_says_how_to_resume_and_leaves_no_process(tmp_path: 
         time.sleep(0.1)
     assert not _alive(process.pid)
     assert spanmill("run", "--until", "shard", "--config", config, "--output", str(out)).returncode == 0
+
+
+def test_kill_9_leaves_no_worker_behind_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    out, config = tmp_path / "run", recipe(tmp_path)
+    command = [*RUNNER, "curate", "--config", config, "--output", str(out), "--set", "part_bytes=1000"]
+    mode = "--direct_running_mode=multi_processing"
+    process = subprocess.Popen([*command, mode], stderr=subprocess.DEVNULL, start_new_session=True)
+    while not list(out.rglob("0*.json")) and process.poll() is None:
+        time.sleep(0.01)
+    assert len(_alive(process.pid)) > 1, "the run had no worker processes to leave behind"
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 20
+    while _alive(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert _alive(process.pid) == []
+    assert spanmill(*command[2:]).returncode == 0
+
+
+def test_two_runs_in_one_folder_do_not_mix(tmp_path: Path) -> None:
+    from pipelines.storage import locked
+
+    with locked(str(tmp_path / "run")):
+        done = spanmill("curate", "--config", recipe(tmp_path), "--output", str(tmp_path / "run"))
+    assert done.returncode == 1
+    assert "Another run is at work" in done.stderr
 
 
 def _default_interrupt() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -56,6 +57,6 @@ class TokenizerSettings(Settings):
                 f"at least {MIN_ORDINARY} are needed: raise vocab_size or lower masks"
             )
         for name, weight in self.weights.items():
-            if not weight >= 0:
-                raise ValueError(f"weights.{name} = {weight}: must be 0 or more")
+            if not 0 <= weight < math.inf:
+                raise ValueError(f"weights.{name} = {weight}: must be a number of 0 or more")
         return self

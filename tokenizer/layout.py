@@ -36,7 +36,7 @@ def lay_out(vocab: dict[str, int], merges: list[tuple[str, str]], masks: int) ->
     tokenizer = Tokenizer(models.BPE(vocab={**vocab, END_OF_TEXT: len(vocab)}, merges=merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([END_OF_TEXT])
+    tokenizer.add_special_tokens([AddedToken(END_OF_TEXT, normalized=False, special=True)])
     tokenizer.add_tokens([AddedToken(run, normalized=False) for run in WHITESPACE_RUNS])
     return _finish(tokenizer, masks)
 
@@ -50,8 +50,6 @@ def adopt(text: str, where: str, masks: int) -> Vocabulary:
         tokenizer = Tokenizer.from_str(text)
     except Exception as error:  # `tokenizers` raises bare Exception
         raise InputError(f"{where} is not a tokenizer.json that `tokenizers` can load: {error}") from None
-    if END_OF_TEXT not in tokenizer.get_vocab():
-        tokenizer.add_special_tokens([END_OF_TEXT])
     vocabulary = _finish(tokenizer, masks)
     _check_lossless(vocabulary, where)
     return vocabulary
@@ -70,22 +68,37 @@ def _finish(tokenizer: Tokenizer, masks: int) -> Vocabulary:
     controls = control_tokens(masks)
     known = tokenizer.get_vocab()
     # A token of the right name that is not marked special would be recognised in text: mark all of them.
-    tokenizer.add_special_tokens([AddedToken(t, normalized=False, special=True) for t in controls if t in known])
-    tokenizer.add_special_tokens([AddedToken(t, normalized=False, special=True) for t in controls if t not in known])
+    given = [END_OF_TEXT, *controls]
+    tokenizer.add_special_tokens([AddedToken(t, normalized=False, special=True) for t in given if t in known])
+    tokenizer.add_special_tokens([AddedToken(t, normalized=False, special=True) for t in given if t not in known])
     vocab = tokenizer.get_vocab(with_added_tokens=True)
-    ids = {token: vocab[token] for token in (END_OF_TEXT, *controls)}
-    size = max(vocab.values()) + 1
-    return Vocabulary(tokenizer.to_str(), size, ids)
+    text = tokenizer.to_str()
+    if Tokenizer.from_str(text).get_vocab(with_added_tokens=True) != vocab:
+        raise InputError(
+            f"The vocabulary ({len(vocab)} tokens, highest id {max(vocab.values())}) has gaps in its ids, which `tokenizers` closes "
+            "when it loads the file: the ids of added tokens would shift. Number its tokens without gaps."
+        )
+    return Vocabulary(text, max(vocab.values()) + 1, {token: vocab[token] for token in given})
 
 
-_HARD_TEXT = 'def f(x):\n\treturn  "é漢字🙂\u200b\x00\r\n" # <|endoftext|><mask_1>\n' + "".join(map(chr, range(256)))
+HARD_TEXT = (
+    'def f(x):\n\treturn  "é漢字🙂\u200b\x00\r\n" # <|endoftext|><mask_1>\n\n\n   y = 1234567 + 3.14e-10; it\'s CamelCase_and_snake'
+    + "".join(map(chr, range(256)))
+)
+"""Text on which careless tokenizers lose something, and on which unequal ones differ."""
 
 
 def _check_lossless(vocabulary: Vocabulary, where: str) -> None:
     text_only = Tokenizer.from_str(without_control_tokens(vocabulary.json))
-    back = text_only.decode(text_only.encode(_HARD_TEXT, add_special_tokens=False).ids, skip_special_tokens=False)
-    if back != _HARD_TEXT:
+    back = text_only.decode(text_only.encode(HARD_TEXT, add_special_tokens=False).ids, skip_special_tokens=False)
+    if back != HARD_TEXT:
         raise InputError(
             f"{where} does not give back the text it encodes (it normalises, or lacks bytes). "
             "Spanmill needs a byte-level BPE without a normalizer, such as GPT-2's or StarCoder's."
         )
+    for name, control in vocabulary.control_ids.items():
+        if control in text_only.encode(name, add_special_tokens=False).ids:
+            raise InputError(
+                f"{where}: the text {name!r} is encoded as the control token itself (id {control}), because the ordinary vocabulary "
+                "holds it. Remove it and the merges that lead to it from the vocabulary."
+            )

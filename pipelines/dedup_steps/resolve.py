@@ -38,7 +38,7 @@ class GroupPairs:
     def __call__(self, number: int) -> Receipt:
         """Writes batches/BATCH.npy and each part's members."""
         folder = self.stage.work_path("pairs")
-        pairs = unique_pairs(*(np.asarray(load_array(join(folder, name))) for name in names_in(folder)))
+        pairs = unique_pairs(*(np.asarray(load_array(join(folder, name))) for name in names_in(folder) if name.endswith(".npy")))
         place = np.asarray(load_array(self.stage.work_path("places.npy")))
         labels = components(pairs, len(place))
         members = np.unique(pairs)

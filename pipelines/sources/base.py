@@ -26,13 +26,16 @@ class Input:
     size: int
     """Bytes as stored."""
     digest: str
-    """xxh3-64 of its bytes, 16 hex digits; for a file that cannot be opened, of the words of the error."""
+    """xxh3-64 of its bytes, 16 hex digits; of the words of `unreadable` for a file that is so."""
     units: tuple[int, ...] = ()
     """Uncompressed bytes of each piece that can be read alone (Parquet row groups, runs of JSON lines); empty where a file is
     read whole."""
     label: str = ""
     """The part of its name that belongs to its documents (a language folder, the path in a source tree); empty where a name
     means nothing."""
+    unreadable: str = ""
+    """Why the survey could not read it: `read` quarantines it for that. Empty for a file whose bytes were digested: they must be
+    there when it is read."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Source(Protocol):
         ...
 
     def survey(self, path: str) -> Input:
-        """Reads the file once. Never raises for a damaged file: `read` quarantines it."""
+        """Reads the file once. Never raises for a file that is damaged or cannot be opened: `read` quarantines it."""
         ...
 
     def split(self, inputs: Sequence[Input], part_bytes: int) -> list[Part]:
@@ -81,5 +84,9 @@ class Source(Protocol):
         ...
 
     def read(self, part: Part) -> Iterator[Reading]:
-        """Batches of a few MB, in the part's order. What cannot be read comes back in `lost`; only a network that fails raises."""
+        """Batches of a few MB, in the part's order. Damaged content, and what the survey could not open, comes back in `lost`.
+
+        Raises InputError for a file that was surveyed and is gone, cannot be read or has changed; what the network fails at is
+        raised as it is.
+        """
         ...

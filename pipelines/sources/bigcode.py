@@ -12,7 +12,7 @@ from contracts.errors import InputError, unknown_name
 from pipelines.sources.base import Input, Part
 from pipelines.sources.columns import Problems, as_counts, as_names, as_text, constant, no_licenses
 from pipelines.sources.documents import Rows
-from pipelines.sources.inputs import list_files, survey_file
+from pipelines.sources.inputs import escaped, list_files, survey_file
 from pipelines.sources.metadata_tokens import take_metadata
 from pipelines.sources.parquet_file import SUFFIXES, Block, Column, row_group_bytes
 from pipelines.sources.parts import split_by_digest
@@ -74,7 +74,7 @@ def list_languages(settings: BigCodeSettings) -> list[str]:
 
 def folder_of(path: str) -> str:
     """Name of the folder that a file lies in: its language."""
-    return PurePosixPath(path).parent.name
+    return escaped(PurePosixPath(path).parent.name)
 
 
 def survey_language(path: str) -> Input:

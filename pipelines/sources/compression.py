@@ -8,11 +8,10 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO
 
 import zstandard
 
-from pipelines.sources.inputs import BLOCK, blocks
+from pipelines.sources.inputs import BLOCK, ByteReader, blocks
 
 GZIP_MAGIC = b"\x1f\x8b"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -28,7 +27,7 @@ class DamagedStreamError(Exception):
     """A compressed stream that is cut off or altered. The message says how."""
 
 
-def compression_of(file: BinaryIO) -> str:
+def compression_of(file: ByteReader) -> str:
     """By the first bytes: "gzip", "zstd", or "" for a plain file. The file is rewound."""
     head = file.read(4)
     file.seek(0)
@@ -37,13 +36,13 @@ def compression_of(file: BinaryIO) -> str:
     return "zstd" if head == ZSTD_MAGIC else ""
 
 
-def decompressed(file: BinaryIO, compression: str) -> Iterator[bytes]:
+def decompressed(file: ByteReader, compression: str) -> Iterator[bytes]:
     """The stream's bytes in blocks; all that can be had is yielded before DamagedStreamError is raised."""
     reader = {"gzip": _gunzip, "zstd": _unzstd, "": blocks}[compression]
     return reader(file)
 
 
-def _gunzip(file: BinaryIO) -> Iterator[bytes]:
+def _gunzip(file: ByteReader) -> Iterator[bytes]:
     try:
         with gzip.GzipFile(fileobj=file) as stream:
             while block := stream.read1(BLOCK):
@@ -52,7 +51,7 @@ def _gunzip(file: BinaryIO) -> Iterator[bytes]:
         raise DamagedStreamError(f"the gzip stream is damaged or cut off ({error})") from None
 
 
-def _unzstd(file: BinaryIO) -> Iterator[bytes]:
+def _unzstd(file: ByteReader) -> Iterator[bytes]:
     """All frames, one after the other. The stream reader of `zstandard` takes a cut-off frame for the end, so frames are fed by hand."""
     context = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
     frame = None

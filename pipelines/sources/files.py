@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pipelines.sources.base import Input, Part, Reading
 from pipelines.sources.columns import Problem
 from pipelines.sources.documents import origin_of, to_reading
-from pipelines.sources.inputs import TRANSIENT, open_input, reason_of
 from pipelines.sources.row_buffer import Row, RowBuffer
+from pipelines.sources.surveyed import SurveyedFile
 
 MAX_FILE_BYTES: int = 64 * 2**20
 """Larger files are quarantined instead of read, as with lines of JSON: no source file is near it, and memory stays bounded."""
@@ -33,13 +33,11 @@ def read_files(part: Part, row_of: RowOf, language_of: Callable[[Input], str]) -
 
 
 def _row(each: Input, row_of: RowOf) -> Row | Problem | None:
-    try:
-        with open_input(each.path) as file:
-            text = file.read(MAX_FILE_BYTES + 1)
-    except TRANSIENT:
-        raise
-    except OSError as error:
-        return Problem("open", f"the file cannot be read: {reason_of(error)}")
-    if len(text) > MAX_FILE_BYTES:
-        return Problem("file_size", f"the file has {each.size} bytes; at most {MAX_FILE_BYTES} are read")
+    if each.unreadable:
+        return Problem("open", each.unreadable)
+    with SurveyedFile(each) as file:
+        if each.size > MAX_FILE_BYTES:
+            return Problem("file_size", f"the file has {each.size} bytes; at most {MAX_FILE_BYTES} are read")
+        text = file.read()
+        file.check()
     return row_of(each, text)

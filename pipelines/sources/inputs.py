@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from typing import Any, BinaryIO
+from itertools import dropwhile
+from typing import Any, BinaryIO, Protocol
 
 import fsspec
 import pyarrow as pa
@@ -22,11 +23,25 @@ TRANSIENT = (ConnectionError, TimeoutError)
 """Failures of the network, not of the input. They are raised, so that the runner tries again instead of losing documents."""
 
 
+class ByteReader(Protocol):
+    """What reading asks of a binary file."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most `size` bytes, or all; none at the end."""
+        ...
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """The new position."""
+        ...
+
+
 def list_files(path: str, suffixes: Sequence[str]) -> list[str]:
     """Files at `path`: itself, what a glob matches, or all files below a folder that end in one of `suffixes`, sorted.
 
-    Hidden files and those starting with `_` (`_SUCCESS`, `.cache`) are left out of folders. Raises InputError if there is none.
+    Hidden files and those starting with `_` (`_SUCCESS`, `.cache`) are left out of folders; pipes, sockets and devices
+    everywhere. Raises InputError if there is none.
     """
+    check_name(path)
     try:
         fs, root = url_to_fs(path)
         names = _names(fs, root, tuple(suffixes))
@@ -41,13 +56,29 @@ def list_files(path: str, suffixes: Sequence[str]) -> list[str]:
 
 
 def url_of(fs: fsspec.AbstractFileSystem, name: str) -> str:
-    """A name inside a file system as something that `open_input` opens; plain for local files.
-
-    Raises InputError for a local name that is not UTF-8, which no list of inputs could hold.
-    """
-    if not name.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in name):
-        raise InputError(f"The file name {name!r} is not valid UTF-8: rename the file, or leave it out of the input.")
+    """A name inside a file system as something that `open_input` opens; plain for local files."""
     return name if isinstance(fs, LocalFileSystem) else str(fs.unstrip_protocol(name))
+
+
+def escaped(name: str) -> str:
+    r"""A file's name as any table can hold it: what is no UTF-8 in it becomes \udcXX, as Python prints it."""
+    return name.encode(errors="backslashreplace").decode()
+
+
+def check_name(path: str) -> None:
+    """Raises InputError for a configured path that is not UTF-8, since every name below it would be lost."""
+    if escaped(path) != path:
+        raise InputError(f"The input '{escaped(path)}' is not valid UTF-8: rename it.")
+
+
+def is_regular(fs: fsspec.AbstractFileSystem, info: dict[str, Any]) -> bool:
+    """Whether a listed name is a file, a link to one, or a link to nothing, which the survey has to tell of.
+
+    Pipes, sockets and devices are not: opening one may wait for ever.
+    """
+    if info.get("islink"):
+        return bool(fs.isfile(info["name"]) or not fs.exists(info["name"]))
+    return bool(info["type"] == "file")
 
 
 def open_input(path: str) -> BinaryIO:
@@ -57,7 +88,7 @@ def open_input(path: str) -> BinaryIO:
     return file
 
 
-def blocks(file: BinaryIO) -> Iterator[bytes]:
+def blocks(file: ByteReader) -> Iterator[bytes]:
     """A file's bytes from where it stands, BLOCK at a time."""
     while block := file.read(BLOCK):
         yield block
@@ -67,8 +98,10 @@ def survey_file(path: str, units: Callable[[BinaryIO], Sequence[int]] | None = N
     """Size and digest of a file, and its pieces where `units` can tell them from the rewound file.
 
     Cost: one read of the file at the storage's speed (xxh3 runs at 10 GB/s and more). Does not raise for a file that is
-    damaged, missing or forbidden: reading it says what is wrong.
+    damaged, missing, forbidden or not named in UTF-8: `Input.unreadable`, or reading it, says what is wrong.
     """
+    if escaped(path) != path:
+        return _unreadable(path, label, f"the file's name is not valid UTF-8: '{_from_bad_step(path)}'; rename the file")
     try:
         with closing(open_input(path)) as file:
             digest, size = digest_of_stream(file)
@@ -77,10 +110,10 @@ def survey_file(path: str, units: Callable[[BinaryIO], Sequence[int]] | None = N
     except TRANSIENT:
         raise
     except OSError as error:
-        return Input(path, 0, xxhash.xxh3_64_hexdigest(f"cannot be opened: {reason_of(error)}".encode()), (), label)
+        return _unreadable(path, label, f"the file cannot be read: {reason_of(error)}")
 
 
-def digest_of_stream(file: BinaryIO) -> tuple[str, int]:
+def digest_of_stream(file: ByteReader) -> tuple[str, int]:
     """xxh3-64 in hex, and number, of the bytes of an open file."""
     hasher = xxhash.xxh3_64()
     size = 0
@@ -97,6 +130,16 @@ def reason_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {first[:200]}"
 
 
+def _unreadable(path: str, label: str, why: str) -> Input:
+    return Input(escaped(path), 0, xxhash.xxh3_64_hexdigest(why.encode()), (), escaped(label), why)
+
+
+def _from_bad_step(path: str) -> str:
+    """The path from its first step that is not UTF-8 on, escaped: what lies above it must not reach any output."""
+    steps = path.split("/")
+    return escaped("/".join(dropwhile(lambda step: escaped(step) == step, steps)))
+
+
 def _units(file: BinaryIO, units: Callable[[BinaryIO], Sequence[int]] | None) -> tuple[int, ...]:
     """A file whose pieces cannot be told is read whole, and `read` says what is wrong with it."""
     try:
@@ -109,10 +152,11 @@ def _units(file: BinaryIO, units: Callable[[BinaryIO], Sequence[int]] | None) ->
 
 def _names(fs: Any, root: str, suffixes: tuple[str, ...]) -> list[str]:
     if has_magic(root) and not fs.exists(root):
-        return [name for name, info in fs.glob(root, detail=True).items() if info["type"] == "file"]
+        return [name for name, info in fs.glob(root, detail=True).items() if is_regular(fs, info)]
     if fs.isdir(root):
-        return [name for name in fs.find(root) if name.endswith(suffixes) and not _hidden(name, root)]
-    return [root] if fs.exists(root) else []
+        found = ((name, info) for name, info in fs.find(root, detail=True).items() if name.endswith(suffixes))
+        return [name for name, info in found if not _hidden(name, root) and is_regular(fs, info)]
+    return [root] if fs.isfile(root) else []
 
 
 def _hidden(name: str, root: str) -> bool:

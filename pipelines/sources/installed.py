@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipelines.sources.distribution_licenses import licenses_of
+from pipelines.sources.inputs import escaped
 from pipelines.sources.licenses import Licenses, is_license_file
 
 _STDLIB_LICENSE = Licenses(("Python-2.0.1",), "licence of CPython")
@@ -36,7 +37,7 @@ class Installed(NamedTuple):
     root: Path
     """Folder that its paths are relative to."""
     files: tuple[str, ...]
-    """Its own files; other people's code in it is left out."""
+    """Its own regular files; other people's code in it is left out."""
     licenses: Licenses
 
 
@@ -50,7 +51,7 @@ def installed() -> dict[str, Installed]:
 @cache
 def labels() -> dict[str, str]:
     """Label, "REPO/PATH", of each installed file by its absolute path."""
-    return {str(each.root / file): f"{each.repo}/{file}" for each in installed().values() for file in each.files}
+    return {str(each.root / file): escaped(f"{each.repo}/{file}") for each in installed().values() for file in each.files}
 
 
 def _standard_library() -> Installed:
@@ -63,7 +64,7 @@ def _walk(root: Path) -> Iterator[str]:
     for folder, folders, files in os.walk(root):
         folders[:] = [name for name in folders if name not in _NOT_STDLIB and name not in _BUNDLED]
         below = Path(folder).relative_to(root)
-        yield from ((below / name).as_posix() for name in files)
+        yield from ((below / name).as_posix() for name in files if os.path.isfile(os.path.join(folder, name)))
 
 
 def _distributions() -> Iterator[Installed]:
@@ -74,7 +75,7 @@ def _distributions() -> Iterator[Installed]:
             repo = f"{metadata['Name']}-{metadata['Version']}"
             if repo not in seen and metadata["Name"].lower() != _OWN_NAME:
                 seen.add(repo)
-                files = [path.as_posix() for path in each.files or ()]
+                files = [path.as_posix() for path in each.files or () if os.path.isfile(os.path.join(root, path))]
                 licenses = licenses_of(metadata, _license_texts(Path(root), files))
                 yield Installed(repo, Path(root), tuple(sorted(filter(_is_own, files))), licenses)
 

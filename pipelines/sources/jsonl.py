@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -16,11 +16,12 @@ from pipelines.sources.base import Input, Part, Reading
 from pipelines.sources.columns import Problem
 from pipelines.sources.compression import DamagedStreamError, compression_of, decompressed
 from pipelines.sources.documents import lost_input, origin_of, to_reading
-from pipelines.sources.inputs import BLOCK, TRANSIENT, list_files, open_input, reason_of, survey_file
+from pipelines.sources.inputs import BLOCK, ByteReader, list_files, survey_file
 from pipelines.sources.json_lines import Line, line_pieces, lines, parse
 from pipelines.sources.json_row import JsonFields, row_of
 from pipelines.sources.parts import split_by_digest
 from pipelines.sources.row_buffer import RowBuffer
+from pipelines.sources.surveyed import SurveyedFile
 
 SUFFIXES = tuple(f".{kind}{packed}" for kind in ("jsonl", "ndjson", "json") for packed in ("", ".gz", ".zst"))
 
@@ -69,24 +70,23 @@ class Jsonl:
     def read(self, part: Part) -> Iterator[Reading]:
         """Documents; where a file breaks off, one quarantined row."""
         for each in part.inputs:
-            try:
-                with open_input(each.path) as file:
-                    yield from self._read_file(file, each, part)
-            except TRANSIENT:
-                raise
-            except OSError as error:
-                problem = Problem("open", f"the file cannot be read: {reason_of(error)}")
-                yield self._lost(part, each, problem)
+            if each.unreadable:
+                yield self._lost(part, each, Problem("open", each.unreadable))
+                continue
+            with SurveyedFile(each) as file:
+                yield from self._read_file(file, each, part)
 
-    def _read_file(self, file: BinaryIO, each: Input, part: Part) -> Iterator[Reading]:
-        if problem := _unreadable(file, each):
+    def _read_file(self, file: SurveyedFile, each: Input, part: Part) -> Iterator[Reading]:
+        size = sum(each.units[part.start : part.stop or None])
+        if problem := _unusable(file, each):
             yield self._lost(part, each, problem)
         elif each.units:
             start = sum(each.units[: part.start])
-            size = sum(each.units[part.start : part.stop or None])
             yield from self._read_stream(part, each, _stretch(file, start, size), start)
         else:
             yield from self._read_stream(part, each, decompressed(file, compression_of(file)), 0)
+        if not each.units or size == each.size:
+            file.check()
 
     def _read_stream(self, part: Part, each: Input, stream: Iterable[bytes], start: int) -> Iterator[Reading]:
         rows = RowBuffer(self.settings.fields.text)
@@ -115,7 +115,7 @@ class Jsonl:
         return lost_input(part, origin_of(each, 0), self.settings.language, problem)
 
 
-def _stretch(file: BinaryIO, start: int, size: int) -> Iterator[bytes]:
+def _stretch(file: ByteReader, start: int, size: int) -> Iterator[bytes]:
     """Bytes [start, start + size) of a file, in blocks."""
     file.seek(start)
     while size > 0 and (block := file.read(min(BLOCK, size))):
@@ -123,11 +123,10 @@ def _stretch(file: BinaryIO, start: int, size: int) -> Iterator[bytes]:
         yield block
 
 
-def _unreadable(file: BinaryIO, each: Input) -> Problem | None:
+def _unusable(file: ByteReader, each: Input) -> Problem | None:
     """What keeps a file from being read at all."""
-    if file.seek(0, 2) == 0:
+    if each.size == 0:
         return Problem("empty", "the file is empty")
-    file.seek(0)
     promised = {"gz": "gzip", "zst": "zstd"}.get(each.path.rpartition(".")[2].lower(), "")
     if promised and compression_of(file) != promised:
         return Problem("compression", f"the file is named as {promised} but does not begin as one; nothing of it is read")

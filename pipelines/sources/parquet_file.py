@@ -1,4 +1,4 @@
-"""Reading Parquet files row group by row group, keeping what can be read of damaged ones."""
+"""Reading Parquet files row group by row group, keeping every group that can be read of damaged ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from contracts.errors import unknown_name
 from pipelines.sources.base import Input, Part, Reading
 from pipelines.sources.columns import Problem
 from pipelines.sources.documents import BATCH_BYTES, Rows, lost_input, origin_of, to_reading
-from pipelines.sources.inputs import TRANSIENT, open_input, reason_of
+from pipelines.sources.inputs import TRANSIENT, reason_of
+from pipelines.sources.surveyed import SurveyedFile
 
 SUFFIXES = (".parquet",)
 
@@ -63,48 +64,81 @@ def row_group_bytes(file: BinaryIO) -> list[int]:
 def read_parquet(part: Part, columns: ColumnsOf, text: str, to_rows: ToRows) -> Iterator[Reading]:
     """Readings of a part: `columns` says what to read of an input, `to_rows` what it means; `text` is the column of the text.
 
-    A file, or the rest of one, that cannot be read becomes one quarantined row in the place where it breaks.
+    A row group that cannot be read becomes one quarantined row, and so does a whole file without a usable footer or column.
     """
     for each in part.inputs:
-        for found in _blocks_or_problem(part, each, columns(each), text):
+        if each.unreadable:
+            yield lost_input(part, origin_of(each, 0), each.label, Problem("open", each.unreadable))
+            continue
+        for found in _blocks_or_problems(part, each, columns(each), text):
             if isinstance(found, Block):
                 yield to_reading(part, to_rows(each, found))
             else:
-                row, problem = found
-                yield lost_input(part, origin_of(each, row), each.label, problem)
+                yield lost_input(part, origin_of(each, found.row), each.label, found.problem)
+
+
+class _Lost(NamedTuple):
+    """A file or row group that cannot be read to its end."""
+
+    row: int
+    """Row of the file where it breaks."""
+    problem: Problem
 
 
 class _MissingColumnError(Exception):
     """A file has not got a column that its source needs."""
 
 
-def _blocks_or_problem(part: Part, each: Input, columns: Sequence[Column], text: str) -> Iterator[Block | tuple[int, Problem]]:
-    """The blocks of one input and, if it cannot be read to its end, the row where it breaks and why."""
-    done = 0
-    try:
-        with open_input(each.path) as file:
-            for block in _blocks(pq.ParquetFile(file), part, each, columns, text):
-                yield block
-                done = int(block.numbers[-1]) + 1
-    except _MissingColumnError as error:
-        yield 0, Problem("column", str(error))
-    except TRANSIENT:
-        raise
-    except (pa.ArrowException, OSError, ValueError, KeyError, EOFError) as error:
-        yield done, Problem("parquet", f"the Parquet file cannot be read from row {done} on: {reason_of(error)}")
+_DAMAGE = (pa.ArrowException, OSError, ValueError, KeyError, EOFError)
+"""What Arrow raises for bytes that are no Parquet. SurveyedFile lets no OSError of the storage through to here."""
 
 
-def _blocks(file: pq.ParquetFile, part: Part, each: Input, columns: Sequence[Column], text: str) -> Iterator[Block]:
+def _blocks_or_problems(part: Part, each: Input, columns: Sequence[Column], text: str) -> Iterator[Block | _Lost]:
+    """The blocks of one input, and what of it is lost. Bytes are called damaged only after they proved to be those surveyed."""
+    with SurveyedFile(each) as file:
+        try:
+            parquet = pq.ParquetFile(file)
+            names = _present(columns, parquet.schema_arrow.names)
+        except _MissingColumnError as error:
+            yield _Lost(0, Problem("column", str(error)))
+            return
+        except TRANSIENT:
+            raise
+        except _DAMAGE as error:
+            file.check()
+            yield _Lost(0, Problem("parquet", f"the Parquet file cannot be read: {reason_of(error)}"))
+            return
+        for found in _groups(parquet, part, each, names, text):
+            if isinstance(found, _Lost):
+                file.check()
+            yield found
+
+
+def _groups(file: pq.ParquetFile, part: Part, each: Input, names: list[str], text: str) -> Iterator[Block | _Lost]:
+    """The part's row groups, one after the other; their rows are counted by the footer, so that a lost one moves no other."""
     metadata = file.metadata
-    names = _present(columns, file.schema_arrow.names)
     stop = min(part.stop or len(each.units) or metadata.num_row_groups, metadata.num_row_groups)
     first = sum(metadata.row_group(i).num_rows for i in range(part.start))
     for group in range(part.start, stop):
-        rows = _rows_per_batch(metadata.row_group(group), text)
-        for batch in file.iter_batches(rows, [group], names, use_threads=False):
+        yield from _group(file, group, first, names, text)
+        first += metadata.row_group(group).num_rows
+
+
+def _group(file: pq.ParquetFile, group: int, first: int, names: list[str], text: str) -> Iterator[Block | _Lost]:
+    """The blocks of one row group, which starts at row `first`, and the rows that cannot be read after them, if any."""
+    metadata = file.metadata.row_group(group)
+    done = first
+    try:
+        for batch in file.iter_batches(_rows_per_batch(metadata, text), [group], names, use_threads=False):
             if batch.num_rows:
-                yield Block(np.arange(first, first + batch.num_rows), batch)
-            first += batch.num_rows
+                yield Block(np.arange(done, done + batch.num_rows), batch)
+            done += batch.num_rows
+    except TRANSIENT:
+        raise
+    except _DAMAGE as error:
+        held = metadata.num_rows
+        lost = f"{first + held - done} of the {held} rows that row group {group} held by the footer are lost, from row {done} on"
+        yield _Lost(done, Problem("parquet", f"{lost}: {reason_of(error)}"))
 
 
 def _present(columns: Sequence[Column], seen: Sequence[str]) -> list[str]:

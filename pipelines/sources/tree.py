@@ -1,7 +1,7 @@
 """A folder of files, such as a checked-out repository.
 
-Hidden files and folders (`.git`) are left out, and so are symbolic links: what they point at is either read under its own name or
-lies outside. Files whose name tells no language are no inputs unless `default_language` is set.
+Hidden files and folders (`.git`) are left out, and so are pipes, sockets and devices, and symbolic links: what these point at is
+either read under its own name or lies outside. Files whose name tells no language are no inputs unless `default_language` is set.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pydantic import Field
 from contracts.errors import InputError
 from pipelines.sources.base import Input, Part, Reading
 from pipelines.sources.files import read_files
-from pipelines.sources.inputs import reason_of, survey_file, url_of
+from pipelines.sources.inputs import check_name, is_regular, reason_of, survey_file, url_of
 from pipelines.sources.languages import kind_of, language_of
 from pipelines.sources.license_files import LicenseFiles
 from pipelines.sources.licenses import from_header
@@ -65,6 +65,7 @@ class Tree:
 
     def list_inputs(self) -> list[str]:
         """Files of a known language."""
+        check_name(self.settings.path)
         try:
             found = sorted(self._walk())
         except OSError as error:
@@ -108,7 +109,7 @@ class Tree:
                 del folders[name]
             for name, info in files.items():
                 path = f"{folder.rstrip('/')}/{name}"
-                if not _skipped(name, info) and self._wanted(path[len(root) + 1 :]):
+                if is_regular(fs, info) and not _skipped(name, info) and self._wanted(path[len(root) + 1 :]):
                     yield url_of(fs, path)
 
     def _wanted(self, label: str) -> bool:

@@ -17,14 +17,17 @@ import pytest
 from made_up_corpus import recipe_values, write_corpus
 from tokenizers import Tokenizer
 
+from contracts.errors import InputError, StageError
 from contracts.manifest import Manifest
 from pipelines.curate import curate
 from pipelines.dedup import dedup
 from pipelines.engine import Engine
+from pipelines.plots import draw
 from pipelines.progress import Reporter
 from pipelines.recipe import Recipe
 from pipelines.shard import shard
 from pipelines.stats import collect
+from pipelines.tables import show
 from pipelines.tokenizer import tokenizer
 from pipelines.verify import verify
 from sharding.check import documents
@@ -204,3 +207,80 @@ def _receipts(run_dir: Path) -> int:
     return sum(1 for path in run_dir.rglob("0*.json") if ".progress" in str(path)) + 1000 * sum(
         1 for _ in run_dir.glob("*/manifest.json")
     )
+
+
+def test_dedup_of_another_corpus_is_refused(made: Path, engine: Engine, tmp_path: Path) -> None:
+    """Its row numbers would remove the wrong documents."""
+    other = Recipe(**recipe_values(write_corpus(tmp_path / "corpus", documents=60, seed=9)))
+    curate(other, str(tmp_path / "run"), engine)
+    for stage in (tokenizer, shard):
+        with pytest.raises(StageError, match=r"made from another curate stage.*Run `spanmill dedup`"):
+            stage(other, str(tmp_path / "run"), str(made), engine)
+
+
+@pytest.mark.parametrize(
+    ("victim", "stage"),
+    [("dedup/removed_rows/00000.npy", shard), ("tokenizer/tokenizer.json", shard), ("curate/documents/00000.parquet", dedup)],
+)
+def test_altered_files_of_earlier_stages_are_refused(
+    made: Path, recipe: Recipe, engine: Engine, tmp_path: Path, victim: str, stage
+) -> None:  # type: ignore[no-untyped-def]
+    shutil.copytree(made, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / ("shard" if stage is shard else "dedup"))
+    path = tmp_path / "run" / victim
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(StageError, match=r"was changed or damaged.*make the stage again"):
+        stage(recipe, str(tmp_path / "run"), "", engine)
+
+
+@pytest.mark.parametrize(
+    ("stage", "change"),
+    [
+        ("curate", lambda m: m["totals"].update(kept=m["totals"]["kept"] + 1, dropped=m["totals"]["dropped"] - 1)),
+        ("dedup", lambda m: m["totals"].update(removed=0, kept=m["totals"]["in"])),
+        ("tokenizer", lambda m: m["statistics"]["control_ids"].update({"<sep>": 3})),
+        ("shard", lambda m: m["totals"].update(documents=1)),
+        (
+            "shard",
+            lambda m: m["totals"].update(
+                text_tokens=m["totals"]["text_tokens"] - 1, control_tokens=m["totals"]["control_tokens"] + 1
+            ),
+        ),
+    ],
+)
+def test_verify_recomputes_what_manifests_say(made: Path, tmp_path: Path, stage: str, change) -> None:  # type: ignore[no-untyped-def]
+    shutil.copytree(made, tmp_path / "run")
+    path = tmp_path / "run" / stage / "manifest.json"
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+    assert [line for line in verify(str(tmp_path / "run"), QUIET) if line.startswith(f"{stage}: ")]
+
+
+def test_a_corpus_that_is_mostly_unreadable_is_not_committed(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "good"}\n' + "{broken\n" * 9)
+    values = {"source": [{"name": "a", "type": "jsonl", "path": str(tmp_path / "a.jsonl"), "license_policy": "keep_unknown"}]}
+    with pytest.raises(InputError, match=r"9 of 10 documents \(90\.0%\) could not be read; max_quarantined allows 5\.0%"):
+        curate(Recipe(**values), str(tmp_path / "run"), engine)
+    assert not (tmp_path / "run/curate/manifest.json").exists()
+    totals = curate(Recipe(**values, max_quarantined=0.9), str(tmp_path / "run"), engine).totals
+    assert totals["quarantined"] == 9
+
+
+def test_names_from_the_corpus_cannot_harm_tables_or_plots(
+    engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    languages = ["[bold]x[/bold]", "\x1b[31mred\x1b]0;title\x07", "$\\frac{x$", "漢字", "a\nb", "x" * 200]
+    rows = [{"text": f"word{i} " * 50, "language": language} for i, language in enumerate(languages)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    source = {"name": "a", "type": "jsonl", "path": str(tmp_path / "a.jsonl"), "license_policy": "keep_unknown", "kind": "prose"}
+    values = {"source": [source | {"fields": {"language": "language"}}], "tokenizer": {"vocab_size": 700, "masks": 32}}
+    run(Recipe(**values), tmp_path / "run", engine)
+    found = collect(str(tmp_path / "run"))
+    show(found, draw(found, str(tmp_path / "run")))
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
+    assert "\x07" not in printed
+    assert "[bold]x[/bold]" in printed

@@ -35,7 +35,7 @@ def write(folder: Path, text: str) -> str:
         ("[dedup]\nthreshold = '0.7'", r"'dedup\.threshold' = '0\.7': .*number"),
         ("[shard]\ncontext_length = 16", r"context_length = 16 is too short for span_corruption\.max_spans = 16"),
         ("[shard.objectives]\ncasual = 1.0", r"objectives\.casual: unknown objective; known: causal, span_corruption"),
-        ("[shard.objectives]\ncausal = -1.0", r"objectives\.causal = -1\.0: must be 0 or more"),
+        ("[shard.objectives]\ncausal = -1.0", r"objectives\.causal = -1\.0: must be a number of 0 or more"),
         ("[tokenizer]\nvocab_size = 100", r"'tokenizer\.vocab_size' = 100: .*512"),
         ("[[source]]\ntype = 'jsonnl'\nname = 'a'", r"jsonnl.*jsonl"),
         ("[[source]]\ntype = 'tree'\nname = '../a'\npath = 'x'", r"name' = '\.\./a'"),

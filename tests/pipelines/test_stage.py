@@ -32,7 +32,7 @@ def test_a_fresh_stage_has_work_to_do_and_a_committed_one_has_not(tmp_path: Path
 def test_an_interrupted_stage_keeps_its_receipts(tmp_path: Path) -> None:
     first = stage(tmp_path, a=1)
     first.open()
-    write_receipt(first.path(".progress", "parts"), 3, {"n": 7})
+    write_receipt(f"{first.progress}/parts", 3, {"n": 7})
     assert stage(tmp_path, a=1).open() == (True, "goes on where it stopped")
     assert first.receipts("parts") == {3: {"n": 7}}
 
@@ -40,8 +40,10 @@ def test_an_interrupted_stage_keeps_its_receipts(tmp_path: Path) -> None:
 def test_a_torn_receipt_counts_as_missing(tmp_path: Path) -> None:
     first = stage(tmp_path)
     first.open()
-    Path(first.path(".progress", "parts")).mkdir()
-    Path(first.path(".progress", "parts", "00000001.json")).write_text('{"n":')
+    folder = Path(first.progress, "parts")
+    folder.mkdir(parents=True)
+    for number, text in enumerate(('{"n":', "null", "[]", "{}", "\x00")):
+        (folder / f"{number:08d}.json").write_text(text)
     assert first.receipts("parts") == {}
 
 
@@ -49,7 +51,7 @@ def test_a_torn_receipt_counts_as_missing(tmp_path: Path) -> None:
 def test_a_changed_setting_is_named_and_nothing_stale_is_used(tmp_path: Path, committed: bool) -> None:
     first = stage(tmp_path, a=1, inner={"b": [1, 2]})
     first.open()
-    write_receipt(first.path(".progress", "parts"), 0, {})
+    write_receipt(f"{first.progress}/parts", 0, {"n": 1})
     write_bytes(first.path("x.bin"), b"old")
     if committed:
         first.commit([], {}, {})
@@ -59,6 +61,43 @@ def test_a_changed_setting_is_named_and_nothing_stale_is_used(tmp_path: Path, co
     assert "inner.b was [1, 2], is [1, 3]" in words
     assert again.receipts("parts") == {}
     assert files_below(again.folder) == [".progress/identity.json"]
+
+
+def test_a_worker_of_a_run_with_other_settings_hands_over_nothing(tmp_path: Path) -> None:
+    old, new = stage(tmp_path, a=1), stage(tmp_path, a=2)
+    old.open()
+    new.open()
+    write_receipt(f"{old.progress}/parts", 0, {"n": 1})  # a leftover worker ends late
+    assert new.receipts("parts") == {}
+    assert new.work_path("x") != old.work_path("x")
+
+
+def test_a_stage_whose_files_are_gone_or_cut_is_made_again(tmp_path: Path) -> None:
+    first = stage(tmp_path)
+    for damage in (lambda path: path.unlink(), lambda path: path.write_bytes(b"hel")):
+        first.open()
+        written = write_bytes(first.path("x.bin"), b"hello")
+        first.commit([FileEntry("x.bin", 1, *written)], {"in": 1}, {})
+        damage(Path(first.path("x.bin")))
+        assert first.open() == (True, "is made again: 1 of its files are missing or were cut, such as x.bin")
+
+
+def test_a_crash_while_a_stage_is_begun_again_leaves_it_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = stage(tmp_path, a=1)
+    first.open()
+    written = write_bytes(first.path("x.bin"), b"hello")
+    first.commit([FileEntry("x.bin", 1, *written)], {"in": 1}, {})
+
+    def crash(path: str) -> None:
+        if path.endswith("manifest.json"):
+            os.unlink(path)
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pipelines.stage.remove", crash)
+        with pytest.raises(KeyboardInterrupt):
+            stage(tmp_path, a=2).open()
+    assert stage(tmp_path, a=2).open() == (True, "goes on where it stopped")
 
 
 def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:

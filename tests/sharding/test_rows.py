@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from contracts.schemas import FORMAT_VERSION, OBJECTIVES
 from contracts.special_tokens import END_OF_TEXT, control_tokens
 from sharding.check import documents as restored_documents
-from sharding.check import problems
+from sharding.check import inspect
 from sharding.objectives.base import Controls
 from sharding.objectives.causal import Causal
 from sharding.objectives.span_corruption import SpanCorruption, SpanCorruptionSettings
@@ -60,7 +60,7 @@ def as_shard(rows: Rows, folder: Path, context_length: int = 64) -> Shard:
 def test_restore_gives_back_every_document(tmp_path_factory: pytest.TempPathFactory, lengths: list[int], seed: int) -> None:
     documents = random_documents(lengths, seed)
     shard = as_shard(builder().build(documents), tmp_path_factory.mktemp("shard"))
-    assert problems(shard) == []
+    assert inspect(shard) == ([], len(lengths), sum(lengths))
     found = restored_documents(iter([shard]))
     assert len(found) == len(lengths)
     for i, doc_id in enumerate(documents.doc_id):
@@ -112,6 +112,6 @@ def test_damage_is_found(tmp_path: Path) -> None:
     at = int(rows.segments.start[corrupted]) + 5
     ids = rows.input_ids.copy()
     ids[row, at] = CONTROL_IDS["<reponame>"]
-    wrong = problems(as_shard(Rows(ids, rows.segments, {}), tmp_path))
+    wrong = inspect(as_shard(Rows(ids, rows.segments, {}), tmp_path)).problems
     assert len(wrong) == 1
     assert "control token" in wrong[0] or "do not belong together" in wrong[0]

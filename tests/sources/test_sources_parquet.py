@@ -109,29 +109,42 @@ def test_a_file_that_cannot_be_opened_is_one_lost_row(tmp_path: Path, damage: st
     assert str(tmp_path) not in found.reasons()[0]
 
 
-def test_rows_before_a_damaged_row_group_are_kept(tmp_path: Path) -> None:
-    path = write_code(tmp_path / "python" / "a.parquet", [f"text {i} " + "x" * 500 for i in range(300)], group=100)
-    column = pq.ParquetFile(path).metadata.row_group(1).column(4)
+def damage(path: Path, group: int) -> None:
+    """Overwrites the head of the text's first page in one row group."""
+    column = pq.ParquetFile(path).metadata.row_group(group).column(4)
     damaged = bytearray(path.read_bytes())
     start = column.dictionary_page_offset or column.data_page_offset
     damaged[start : start + 40] = b"\xff" * 40
     path.write_bytes(bytes(damaged))
-    found = starcoder(tmp_path)
-    assert [text.split()[1] for text in found.texts()] == [str(i) for i in range(100)]
+
+
+@pytest.mark.parametrize("part_bytes", [1, 10**9])
+def test_a_damaged_row_group_costs_itself_only(tmp_path: Path, part_bytes: int) -> None:
+    path = write_code(tmp_path / "python" / "a.parquet", [f"text {i} " + "x" * 500 for i in range(350)], group=100)
+    whole = starcoder(tmp_path)
+    damage(path, 1)
+    found = read_all(StarCoderDataSettings(name="code", path=str(tmp_path)).open(), part_bytes)
+    kept = [*range(100), *range(200, 350)]
+    assert [text.split()[1] for text in found.texts()] == [str(i) for i in kept]
+    rows = [origin.rpartition("#")[2] for origin in found.column("origin")]
+    assert rows == [whole.column("origin")[i].rpartition("#")[2] for i in kept]
     assert found.checks() == ["parquet"]
     assert found.lost["origin"].to_pylist()[0].endswith("#100")
-    assert "from row 100 on" in found.reasons()[0]
+    assert found.reasons()[0].startswith(
+        "100 of the 100 rows that row group 1 held by the footer are lost, from row 100 on: OSError: "
+    )
 
 
-def test_a_file_that_goes_away_is_lost_and_told_without_its_name(tmp_path: Path) -> None:
-    path = write_code(tmp_path / "python" / "secret-name.parquet", ["x"])
-    source = StarCoderDataSettings(name="code", path=str(tmp_path)).open()
-    parts = plan(source)
-    path.unlink()
-    found = read_part(source, parts[0])
-    assert found.checks() == ["parquet"]
-    assert "secret-name" not in found.reasons()[0]
-    assert source.survey(str(path)).size == 0
+def test_every_damaged_row_group_is_named(tmp_path: Path) -> None:
+    path = write_code(tmp_path / "python" / "a.parquet", [f"{i} " + "x" * 500 for i in range(250)], group=100)
+    for group in (0, 2):
+        damage(path, group)
+    found = starcoder(tmp_path)
+    assert [words.partition(" are lost")[0] for words in found.reasons()] == [
+        "100 of the 100 rows that row group 0 held by the footer",
+        "50 of the 50 rows that row group 2 held by the footer",
+    ]
+    assert (found.documents.num_rows, len(set(found.lost["doc_id"].to_pylist()))) == (100, 2)
 
 
 def test_a_file_without_rows_gives_nothing_and_loses_nothing(tmp_path: Path) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 from identify.vendor.licenses import LICENSES
-from source_reading import Found, plan, read_all
+from source_reading import Found, read_all
 
 from contracts.errors import InputError
 from pipelines.sources.languages import from_linguist, language_of
@@ -74,24 +73,6 @@ def test_files_that_are_no_text_are_lost_one_by_one(tmp_path: Path) -> None:
     write(tmp_path, {"a.py": "fine", "b.py": b"\0\1", "c.py": b"\xff", "d.py": ""})
     found = read(tmp_path)
     assert (found.texts(), found.checks()) == (["fine", ""], ["nul", "utf8"])
-
-
-def test_a_file_that_goes_away_is_lost(tmp_path: Path) -> None:
-    write(tmp_path, {"a.py": "a", "b.py": "b"})
-    source = TreeSettings(name="t", path=str(tmp_path)).open()
-    parts = plan(source)
-    os.unlink(tmp_path / "a.py")
-    (reading,) = source.read(parts[0])
-    assert reading.documents["text"].to_pylist() == ["b"]
-    assert reading.lost["reason"].to_pylist() == ["the file cannot be read: FileNotFoundError: No such file or directory"]
-    assert source.survey(str(tmp_path / "a.py")).size == 0
-
-
-def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
-    name = os.fsencode(tmp_path) + b"/\xff.py"
-    Path(os.fsdecode(name)).write_bytes(b"x")
-    with pytest.raises(InputError, match="is not valid UTF-8: rename the file"):
-        read(tmp_path)
 
 
 def test_the_folder_may_move_but_paths_are_part_of_documents(tmp_path: Path) -> None:

@@ -108,7 +108,9 @@ def test_line_ends() -> None:
 
 
 def test_an_existing_tokenizer_gets_the_control_tokens_it_lacks() -> None:
-    plain = Tokenizer.from_str(lay_out(json.loads(vocabulary().json)["model"]["vocab"] | {}, [], 4).json)
+    ordinary = json.loads(vocabulary().json)["model"]["vocab"]
+    del ordinary["<|endoftext|>"]
+    plain = Tokenizer.from_str(lay_out(ordinary, [], 4).json)
     made = adopt(plain.to_str(), "given.json", 10)
     assert len(made.control_ids) == len(control_tokens(10)) + 1
     assert len(set(made.control_ids.values())) == len(made.control_ids)
@@ -129,6 +131,49 @@ def test_a_tokenizer_that_loses_text_is_refused() -> None:
         adopt(json.dumps(fields), "given.json", 10)
 
 
+def test_a_vocabulary_with_gaps_is_refused() -> None:
+    fields = json.loads(vocabulary().json)
+    fields["model"]["vocab"]["<|endoftext|>"] += 5
+    fields["added_tokens"] = []
+    with pytest.raises(InputError, match="gaps in its ids"):
+        adopt(json.dumps(fields), "given.json", 10)
+
+
+def test_an_end_of_text_that_is_not_marked_special_is_marked() -> None:
+    fields = json.loads(vocabulary().json)
+    for token in fields["added_tokens"]:
+        token["special"] = False
+    made = adopt(json.dumps(fields), "given.json", 10)
+    for engine in ("gigatoken", "tokenizers"):
+        ids = Encoder(made.json, engine)(arrow("<|endoftext|><sep><mask_1>")).ids
+        assert not set(made.control_ids.values()) & set(ids.tolist())
+
+
+def test_a_control_token_that_merges_lead_to_is_refused() -> None:
+    fields = json.loads(vocabulary().json)
+    vocab = fields["model"]["vocab"]
+    del vocab["<|endoftext|>"]
+    merges = [["<", "s"], ["<s", "e"], ["<se", "p"], ["<sep", ">"]]
+    for left, right in merges:
+        vocab.setdefault(left + right, len(vocab))
+    fields["model"] |= {"vocab": vocab, "merges": merges}
+    fields["pre_tokenizer"] = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+    fields["added_tokens"] = []
+    with pytest.raises(InputError, match="'<sep>' is encoded as the control token itself"):
+        adopt(json.dumps(fields), "given.json", 10)
+
+
+def test_a_tokenizer_that_the_fast_engine_does_not_know_is_refused_with_the_remedy() -> None:
+    fields = json.loads(vocabulary().json)
+    fields["pre_tokenizer"] = {
+        "type": "Sequence",
+        "pretokenizers": [{"type": "Digits", "individual_digits": True}, fields["pre_tokenizer"]],
+    }
+    with pytest.raises(InputError, match=r'tokenizer\.engine = "tokenizers"'):
+        Encoder(json.dumps(fields), "gigatoken")
+    assert len(Encoder(json.dumps(fields), "tokenizers")(arrow("123")).ids) == 3
+
+
 def test_no_text_is_refused() -> None:
     with pytest.raises(InputError, match="no text to train"):
         train(iter([]), TokenizerSettings(vocab_size=700, masks=40))
@@ -136,7 +181,7 @@ def test_no_text_is_refused() -> None:
 
 @pytest.mark.parametrize("values", [{"vocab_size": 512, "masks": 400}, {"weights": {"a": -1.0}}])
 def test_impossible_settings_are_refused(values: dict) -> None:
-    with pytest.raises(ValueError, match=r"at least 256 are needed|must be 0 or more"):
+    with pytest.raises(ValueError, match=r"at least 256 are needed|must be a number of 0 or more"):
         TokenizerSettings(**values)
 
 
