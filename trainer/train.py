@@ -34,6 +34,7 @@ from trainer.devices import choose_device, choose_dtype, repeatable
 from trainer.interrupt import deferred_interrupt
 from trainer.loss import ChunkedCrossEntropy
 from trainer.model import Llama, document_mask
+from trainer.optimizer import Optimizers, make_optimizer
 from trainer.report import Summary, commit
 from trainer.tally import Tally, token_bytes, unigram_entropy
 
@@ -77,7 +78,7 @@ class Run:
     dtype: torch.dtype
     loader: Loader
     model: Llama
-    optimizer: torch.optim.Optimizer
+    optimizer: Optimizers
     hidden: Callable[..., Tensor]
     """`model.hidden`, compiled if so set."""
     token_bytes: Any
@@ -230,14 +231,6 @@ class Run:
         )
         commit(self.folder, summary, self.settings, self.loader, self.log)
         return summary
-
-
-def make_optimizer(model: Llama, settings: TrainSettings) -> torch.optim.Optimizer:
-    """AdamW that decays matrices and leaves norms alone."""
-    matrices = [parameter for parameter in model.parameters() if parameter.dim() > 1]
-    others = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
-    groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas)
 
 
 def learning_rate(step: int, settings: TrainSettings) -> float:

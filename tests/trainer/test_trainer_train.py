@@ -121,7 +121,7 @@ def test_a_checkpoint_is_never_a_program(fresh_run: Fresh, tmp_path: Path) -> No
 def test_other_settings_are_named_and_refused(fresh_run: Fresh) -> None:
     run = fresh_run("run")
     train(run, TINY)
-    with pytest.raises(ConfigError, match=r"step 8: train\.learning_rate was 0\.003, now 0\.01\. Set it back, or remove"):
+    with pytest.raises(ConfigError, match=r"step 8: train\.learning_rate was 0\.006, now 0\.01\. Set it back, or remove"):
         train(run, changed(learning_rate=0.01))
     finished = outputs(run)[0]
     train(run, changed(checkpoint_every=1, keep_checkpoints=1))
