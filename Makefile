@@ -11,7 +11,7 @@ quickstart: $(VENV)/.ready  ## The whole line on this machine's own Python, endi
 	@$(BIN)/spanmill run --config configs/quickstart.toml --output $(RUN)
 	@echo
 	@echo "What the model puts between examples/prefix.py and examples/suffix.py (it has seen 200 steps; judge it kindly):"
-	@$(BIN)/spanmill sample $(RUN) --prefix examples/prefix.py --suffix examples/suffix.py --max-tokens 40
+	@$(BIN)/spanmill sample $(RUN) --prefix examples/prefix.py --suffix examples/suffix.py --max-tokens 40 --temperature 0.4
 
 test: $(VENV)/.ready  ## Everything that CI runs: lint, types, import rules, tests
 	@$(MAKE) --no-print-directory lint
