@@ -99,7 +99,10 @@ def making(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--input", metavar="DIR", default="", help="Another run to take earlier stages from, if --output lacks them."),
         click.option("--output", metavar="DIR", required=True, help="The run's folder or URL."),
         click.option(
-            "--config", metavar="FILE.toml", default="", help="The recipe. Without one, all settings have their defaults."
+            "--config",
+            metavar="FILE.toml",
+            default="",
+            help="The recipe. Without one: a small one on this machine's Python packages.",
         ),
     ):
         command = option(command)
@@ -139,7 +142,10 @@ def _make(name: str, recipe: Recipe, options: Options) -> None:
 @click.option("--until", type=click.Choice([*STAGES, "train"]), default="train", show_default=True, help="Last stage to make.")
 @click.pass_context
 def run(ctx: click.Context, until: str, **values: Any) -> None:
-    """Make all stages: curate, dedup, tokenizer, shard, train; go on where an interrupted run stopped."""
+    """Make all stages, from sources to a model.
+
+    They are curate, dedup, tokenizer, shard and train. An interrupted run goes on where it stopped.
+    """
     options = _options(ctx, values)
     recipe = options.recipe()
     wanted = [*STAGES, "train"]
@@ -152,17 +158,22 @@ def run(ctx: click.Context, until: str, **values: Any) -> None:
         _report(options.output, quiet=options.quiet)
 
 
-_stage_command("curate", "Read the sources, keep what the filters allow, and say why not for the rest.")
-_stage_command("dedup", "Find exact and near-duplicates among the kept documents.")
-_stage_command("tokenizer", "Train a byte-level BPE on a sample of the kept text, or take over an existing one.")
-_stage_command("shard", "Encode, corrupt, pack, and write shards.")
+_stage_command(
+    "curate", "Read sources and filter documents.\n\nEvery document that is not kept has a row in decisions/ with its reason."
+)
+_stage_command("dedup", "Find exact and near-duplicates.\n\nEach removal names its keeper and their measured similarity.")
+_stage_command("tokenizer", "Train a byte-level BPE.\n\nOr take over an existing one: --set tokenizer.path=tokenizer.json")
+_stage_command("shard", "Encode, corrupt and pack into shards.")
 
 
 @cli.command()
 @making
 @click.pass_context
 def train(ctx: click.Context, **values: Any) -> None:
-    """Train a small model on the shards; goes on from its newest checkpoint."""
+    """Train a small model on the shards.
+
+    Goes on from its newest checkpoint.
+    """
     options = _options(ctx, values)
     recipe = options.recipe()
     with options.locked():
@@ -187,7 +198,10 @@ def _train(recipe: Recipe, options: Options) -> None:
 @click.argument("directory")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def stats(directory: str, as_json: bool) -> None:
-    """Show what a run holds: documents, drop reasons, licences, duplicates, tokens, objectives, padding; draws plots."""
+    """Show what a run holds, and draw plots.
+
+    Documents, drop reasons, licences, duplicates, tokens, objectives, padding, losses.
+    """
     if as_json:
         import json
 
@@ -213,7 +227,10 @@ def _report(directory: str, *, quiet: bool) -> None:
 @click.argument("directory")
 @click.option("--quiet", is_flag=True, help="Print problems only.")
 def verify(directory: str, quiet: bool) -> None:
-    """Recompute every checksum and invariant of a run."""
+    """Prove a run from its files.
+
+    Recomputes checksums, invariants and totals.
+    """
     from pipelines.progress import Reporter
     from pipelines.verify import verify as verify_run
 
@@ -238,7 +255,10 @@ def verify(directory: str, quiet: bool) -> None:
 @click.option("--temperature", type=click.FloatRange(0), default=0.0, show_default=True, help="0 takes the likeliest token.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 def sample(directory: str, prefix: str, suffix: str | None, max_tokens: int, temperature: float, seed: int) -> None:
-    """Let the model of a run fill in what lies between two files, or continue one."""
+    """Let the model fill in or go on.
+
+    It fills in what lies between two files, or continues one.
+    """
     from pathlib import Path
 
     from trainer.sample import Sampler

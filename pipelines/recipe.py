@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tomllib
+from importlib.resources import files
+from pathlib import Path
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -61,22 +63,23 @@ class Recipe(Settings):
 def load(path: str, overrides: list[str]) -> Recipe:
     """The recipe in a file, with `section.key=value` overrides (values in TOML; a bare word is a string).
 
-    An empty `path` gives the defaults. Raises ConfigError naming the file and the setting.
+    An empty `path` gives the recipe that Spanmill brings along, configs/quickstart.toml: a small one, on the Python packages that every
+    machine has. Raises ConfigError naming the file and the setting.
     """
-    values: dict[str, Any] = {}
-    if path:
-        try:
-            with open(path, "rb") as file:
-                values = tomllib.load(file)
-        except FileNotFoundError:
-            raise ConfigError(f"There is no recipe {path!r}. Recipes to start from are in the folder configs/.") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path} is not valid TOML: {error}") from None
-        except OSError as error:
-            raise ConfigError(f"The recipe {path!r} cannot be read: {error.strerror}") from None
+    try:
+        text = (
+            Path(path).read_text(encoding="utf-8") if path else (files("configs") / "quickstart.toml").read_text(encoding="utf-8")
+        )
+        values = tomllib.loads(text)
+    except FileNotFoundError:
+        raise ConfigError(f"There is no recipe {path!r}. Recipes to start from are in the folder configs/.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"The recipe {path!r} cannot be read: {error.strerror}") from None
     for override in overrides:
         _apply(values, override)
-    return build(Recipe, values, path or "settings")
+    return build(Recipe, values, path or "the built-in recipe")
 
 
 def _apply(values: dict[str, Any], override: str) -> None:

@@ -99,7 +99,7 @@ def test_the_whole_line(tmp_path: Path) -> None:
         (["run", "--output", "x", "--config", "none.toml"], "There is no recipe 'none.toml'"),
         (["run", "--output", "x", "--set", "dedup.treshold=1"], "Did you mean 'dedup.threshold'?"),
         (["run", "--output", "x", "--set", "train.stepz=1"], "Did you mean 'steps'?"),
-        (["curate", "--output", "x"], "names no source"),
+        (["curate", "--output", "x", "--set", "source=[]", "--set", "tokenizer.weights={}"], "names no source"),
         (["crate"], "No such command 'crate'"),
         (["curate", "--config", "r.toml", "--output", "x", "--runner=Nope"], "Nope"),
         (["curate", "--config", "r.toml", "--output", "nosuch://x"], "nosuch"),

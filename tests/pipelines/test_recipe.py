@@ -107,3 +107,8 @@ def test_every_setting_is_documented_below_itself() -> None:
 
     kinds = [Recipe, TrainSettings, *SOURCES.values()]
     assert [name for kind in kinds for name in check(kind, kind.__name__)] == []
+
+
+def test_without_a_recipe_the_quickstart_is_run() -> None:
+    quickstart = next(path for path in CONFIGS if path.name == "quickstart.toml")
+    assert load("", []) == load(str(quickstart), [])

@@ -1,0 +1,1 @@
+"""Recipes to start from, as TOML files; quickstart.toml is what runs where none is named."""
