@@ -25,6 +25,7 @@ lint: $(VENV)/.ready
 
 bench: $(VENV)/.ready  ## Tables of speed beside the peers, who get an environment of their own in .venv-bench
 	@$(BIN)/python benchmarks/stages.py
+	@$(BIN)/python benchmarks/stages.py --environment --without-peers
 
 # torch is several GB: the first set-up takes a minute or two of downloads.
 $(VENV)/.ready: pyproject.toml constraints.txt

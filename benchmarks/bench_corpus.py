@@ -5,7 +5,7 @@ CORPUS/code/00000.parquet    CORPUS/prose/00000.parquet
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,6 +50,9 @@ ENVIRONMENT = (
 )
 """What is taken from the Python environment where there is no corpus."""
 
+ALL_CODE = (PythonEnvironmentSettings(name="code", part="code"),)
+"""All code of the environment, about 350 MB with torch: enough that start-up counts for little."""
+
 
 class Size(NamedTuple):
     """How much text a corpus holds."""
@@ -58,13 +61,15 @@ class Size(NamedTuple):
     bytes: int
 
 
-def prepare(folder: Path | None, out: Path, limit: int | None) -> Size:
+def prepare(
+    folder: Path | None, out: Path, limit: int | None, environment: Sequence[PythonEnvironmentSettings] = ENVIRONMENT
+) -> Size:
     """Copies the Parquet files below `folder` to `out`, or the Python environment's files if it is None.
 
     `limit`: bytes of text to take, about. Documents are chosen by a hash of their text, so that the same corpus gives the same
     subset, and exact duplicates stay together.
     """
-    batches = _from_parquet(folder) if folder else _from_environment()
+    batches = _from_parquet(folder) if folder else _from_environment(environment)
     share = 1.0 if limit is None or folder is None else min(1.0, limit / max(1, _text_bytes(folder)))
     writers = {kind: _Rotating(out / kind) for kind in ("code", "prose")}
     for batch in batches:
@@ -100,8 +105,8 @@ def _from_parquet(folder: Path) -> Iterator[pa.Table]:
                 yield in_layout(pa.Table.from_batches([batch]), kind)
 
 
-def _from_environment() -> Iterator[pa.Table]:
-    for settings in ENVIRONMENT:
+def _from_environment(environment: Sequence[PythonEnvironmentSettings]) -> Iterator[pa.Table]:
+    for settings in environment:
         source = settings.open()
         for piece in source.split([source.survey(path) for path in source.list_inputs()], FILE_BYTES):
             for documents, _ in source.read(piece):

@@ -1,6 +1,6 @@
 """MB of text a second and core of every stage of ours, beside datatrove's on the same documents.
 
-    python benchmarks/stages.py [--corpus DIR] [--megabytes N] [--repeat N] [--without-peers] [--work DIR]
+    python benchmarks/stages.py [--corpus DIR | --environment] [--megabytes N] [--repeat N] [--without-peers] [--work DIR]
 
 Without --corpus: ../shared/corpora/small if it is there, else 60 MB of this machine's own Python environment. Every figure is of fresh
 processes (bench_process.py): CPU seconds include interpreter, imports, and all children. "Start-up" is the same command on a corpus of
@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from bench_corpus import Size, prepare
+from bench_corpus import ALL_CODE, ENVIRONMENT, Size, prepare
 from bench_process import Usage, median_usage
 from datatrove_side import VERSION, Datatrove, interpreter
 from spanmill_side import STAGES, Line, cores
@@ -70,7 +70,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="spanmill-bench-", dir=arguments.work) as name:
         work = Path(name)
         limit = int(arguments.megabytes * 1e6) if arguments.megabytes else None
-        size = prepare(arguments.corpus, work / "corpus", limit)
+        size = prepare(arguments.corpus, work / "corpus", limit, ALL_CODE if arguments.environment else ENVIRONMENT)
         print_header(arguments, size)
         line = Line(work / "corpus", work / "run", int(arguments.sample_megabytes * 1e6))
         tiny = Line(work / "tiny", work / "tiny-run", line.sample_bytes)
@@ -92,7 +92,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--repeat", type=int, default=1, help="runs of every command; medians are printed (default 1)")
     parser.add_argument("--without-peers", action="store_true", help="measure our side only")
     parser.add_argument("--work", type=Path, help="folder for temporary files (default: the system's)")
-    return parser.parse_args()
+    parser.add_argument(
+        "--environment", action="store_true", help="all code of this machine's Python environment instead of a corpus"
+    )
+    arguments = parser.parse_args()
+    if arguments.environment:
+        arguments.corpus = None
+    return arguments
 
 
 def measure_ours(line: Line, tiny: Line, repeat: int) -> list[Row]:
