@@ -15,7 +15,8 @@ BARS = 20
 
 def draw(found: dict[str, Any], run_dir: str) -> list[str]:
     """Writes report/statistics.json and the plots that the finished stages allow; their paths relative to the run."""
-    text = json.dumps(found, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    told = {name: value for name, value in found.items() if name != "run"}  # where a run lies is no statistic of it
+    text = json.dumps(told, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     write_bytes(join(run_dir, "report", "statistics.json"), text.encode())
     written = ["report/statistics.json"]
     for name, wanted, plot in (
