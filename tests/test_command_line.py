@@ -171,7 +171,7 @@ def test_kill_9_leaves_no_worker_behind_and_the_same_command_goes_on(tmp_path: P
     command = [*RUNNER, "curate", "--config", config, "--output", str(out), "--set", "part_bytes=1000"]
     mode = "--direct_running_mode=multi_processing"
     process = subprocess.Popen([*command, mode], stderr=subprocess.DEVNULL, start_new_session=True)
-    while not list(out.rglob("0*.json")) and process.poll() is None:
+    while not any("parts" in folder and found for folder, _, found in os.walk(out)) and process.poll() is None:
         time.sleep(0.01)
     assert len(_alive(process.pid)) > 1, "the run had no worker processes to leave behind"
     process.kill()
