@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -181,8 +182,6 @@ def train(ctx: click.Context, **values: Any) -> None:
 
 
 def _train(recipe: Recipe, options: Options) -> None:
-    from pathlib import Path
-
     from trainer.progress import TrainProgress
     from trainer.train import train as train_model
 
@@ -259,21 +258,15 @@ def sample(directory: str, prefix: str, suffix: str | None, max_tokens: int, tem
 
     It fills in what lies between two files, or continues one.
     """
-    from pathlib import Path
-
     from trainer.sample import Sampler
 
     sampler = Sampler.load(Path(directory))
-    before = _text(prefix)
-    if suffix is None:
-        click.echo(sampler.complete(before, max_tokens=max_tokens, temperature=temperature, seed=seed))
-    else:
-        click.echo(sampler.infill(before, _text(suffix), max_tokens=max_tokens, temperature=temperature, seed=seed))
+    texts = [_text(path) for path in (prefix, suffix) if path]
+    write = sampler.infill if suffix else sampler.complete
+    click.echo(write(*texts, max_tokens=max_tokens, temperature=temperature, seed=seed))
 
 
 def _text(path: str) -> str:
-    from pathlib import Path
-
     try:
         return Path(path).read_bytes().decode()
     except UnicodeDecodeError as error:
