@@ -11,64 +11,20 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from contracts.errors import SpanmillError
+from contracts.errors import NotAwaited, SpanmillError
+from run_options import Options, making
 
 if TYPE_CHECKING:
-    from pipelines.engine import Engine
     from pipelines.recipe import Recipe
-    from trainer.config import TrainSettings
 
 STAGES = ("curate", "dedup", "tokenizer", "shard")
 """In the order they run; `train` follows."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What all commands that make something share."""
-
-    config: str
-    output: str
-    input: str
-    settings: tuple[str, ...]
-    verbose: bool
-    quiet: bool
-    beam: tuple[str, ...]
-
-    def recipe(self) -> Recipe:
-        """The recipe, the trainer's section included in the check."""
-        from pipelines.recipe import load
-
-        recipe = load(self.config, list(self.settings))
-        self.train_settings(recipe)
-        return recipe
-
-    def train_settings(self, recipe: Recipe) -> TrainSettings:
-        """The recipe's section `train`, checked by the room that owns it."""
-        from contracts.settings import build
-        from trainer.config import TrainSettings
-
-        return build(TrainSettings, recipe.train, f"{self.config or 'settings'}, section [train]")
-
-    def locked(self) -> AbstractContextManager[None]:
-        """Keeps a second run out of the output folder."""
-        from pipelines.storage import locked
-
-        return locked(self.output)
-
-    def engine(self) -> Engine:
-        """Where the job runs."""
-        from pipelines.engine import Engine
-        from pipelines.progress import Reporter
-
-        return Engine(self.beam, Reporter(self.quiet), self.verbose)
 
 
 class Commands(click.Group):
@@ -87,27 +43,6 @@ def cli() -> None:
     A run is a folder (--output). `run` makes all stages in it and goes on where an interrupted run stopped; each stage can also be
     made alone. Options that Spanmill does not know are Beam's: --runner=SparkRunner, --direct_num_workers=2, …
     """
-
-
-def making(command: Callable[..., None]) -> Callable[..., None]:
-    """The options of commands that make something."""
-    for option in (
-        click.option("--quiet", is_flag=True, help="Print the result only."),
-        click.option("--verbose", is_flag=True, help="Show Beam's own messages, and tracebacks of errors."),
-        click.option(
-            "--set", "settings", metavar="SECTION.KEY=VALUE", multiple=True, help="Change one setting of the recipe. Repeatable."
-        ),
-        click.option("--input", metavar="DIR", default="", help="Another run to take earlier stages from, if --output lacks them."),
-        click.option("--output", metavar="DIR", required=True, help="The run's folder or URL."),
-        click.option(
-            "--config",
-            metavar="FILE.toml",
-            default="",
-            help="The recipe. Without one: a small one on this machine's Python packages.",
-        ),
-    ):
-        command = option(command)
-    return command
 
 
 def _stage_command(name: str, summary: str) -> None:
@@ -129,7 +64,7 @@ def _make(name: str, recipe: Recipe, options: Options) -> None:
     from pipelines.summary import one_line
     from pipelines.tokenizer import tokenizer
 
-    engine = options.engine()
+    engine = options.engine(recipe)
     if name == "curate":
         manifest = curate(recipe, options.output, engine)
     else:
@@ -186,11 +121,23 @@ def _train(recipe: Recipe, options: Options) -> None:
     from trainer.train import train as train_model
 
     settings = options.train_settings(recipe)
-    reporter = options.engine().reporter
+    reporter = options.engine(recipe).reporter
     reporter.say("train")
     with TrainProgress(settings.steps, reporter.say) as progress:
         summary = train_model(Path(options.output), settings, progress)
     reporter.say(f"  {summary.words()}")
+
+
+@cli.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=50000, show_default=True, help="Where the engine asks for workers.")
+def workers(port: int) -> None:
+    """Serve Python workers to a Spark or Flink cluster.
+
+    One such pool on every node; jobs name it with --environment_type=EXTERNAL --environment_config=localhost:PORT.
+    """
+    from pipelines.worker_pool import serve
+
+    serve(port, click.echo)
 
 
 @cli.command()
@@ -293,6 +240,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(cli.main(arguments, prog_name="spanmill", standalone_mode=False) or 0)
     except click.ClickException as error:
         error.show()
+        sys.exit(error.exit_code)
+    except NotAwaited as error:
+        click.echo(str(error))
         sys.exit(error.exit_code)
     except SpanmillError as error:
         if verbose:

@@ -4,8 +4,10 @@ SpanmillError
 ├── ConfigError      the recipe or the command line is wrong            exit code 2
 ├── InputError       a corpus, file or column is not what was promised  exit code 1
 ├── OutputError      an output folder cannot be used or written         exit code 1
+├── EngineError      the Beam engine cannot do the job as it is set up  exit code 1
 ├── StageError       an earlier stage is missing, unfinished or stale   exit code 1
-└── ShardError       a shard or its manifest is damaged or incompatible exit code 1
+├── ShardError       a shard or its manifest is damaged or incompatible exit code 1
+└── NotAwaited       a job was built or submitted, but not waited for   exit code 0
 
 Every message says what is wrong, the value seen, what is allowed, and what to do next.
 """
@@ -36,12 +38,22 @@ class OutputError(SpanmillError):
     """An output folder that is not ours, not writable, or full."""
 
 
+class EngineError(SpanmillError):
+    """Workers that are not there, have another version, or do not share the storage."""
+
+
 class StageError(SpanmillError):
     """A stage whose predecessor has not been committed, or was made with other settings."""
 
 
 class ShardError(SpanmillError):
     """A shard that is torn, altered, or was made for another tokenizer or context length."""
+
+
+class NotAwaited(SpanmillError):  # noqa: N818 - it is none
+    """Not a failure: a dry run, or a job that goes on by itself. What follows it cannot be made yet."""
+
+    exit_code = 0
 
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> str:

@@ -22,7 +22,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from datasketch import MinHashLSH
 
 from contracts.errors import ConfigError
 from dedup.arrays import Float64
@@ -81,5 +80,7 @@ def balanced(threshold: float, num_perm: int) -> Banding:
 
     Raises ValueError where datasketch finds none. Cost: about 0.2 s for 256 permutations, two integrals for each possible banding.
     """
+    from datasketch import MinHashLSH  # here: it imports scipy.integrate, half a second that only this choice needs
+
     index = MinHashLSH(threshold=threshold, num_perm=num_perm)
     return Banding(index.b, index.r)

@@ -12,8 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from dedup.arrays import Float64, Int64, UInt8
 
@@ -39,6 +37,9 @@ def priority_order(stars: Int64, length: Int64, doc_id: UInt8) -> Int64:
 
 def components(pairs: Int64, n: int) -> Int64:
     """int64[n]: for each node the smallest node of its connected component, over edges int64[p, 2]. n < 2^31 (scipy's limit)."""
+    from scipy.sparse import coo_array  # here: a quarter of a second that only the grouping step needs
+    from scipy.sparse.csgraph import connected_components
+
     ones = np.ones(len(pairs), np.int8)
     graph = coo_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(n, n))
     _, labels = connected_components(graph, directed=False)

@@ -8,16 +8,18 @@ these if their hash function is the one of dedup/hashing.py (dedup/reference.py 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from datasketch import LeanMinHash, MinHash
 
 from dedup.arrays import UInt32
 from dedup.config import DedupSettings
 from dedup.text_kernels import sign
 from dedup.words import alphabet, text_buffers
+
+if TYPE_CHECKING:
+    from datasketch import LeanMinHash
 
 SCHEME: Final = "affine32"
 """datasketch's name for a_k · h + b_k mod 2^32 with a_k odd, behind MurmurHash3's finaliser."""
@@ -47,11 +49,15 @@ def signatures(text: pa.LargeStringArray, settings: DedupSettings) -> Signatures
 
 def to_lean_minhash(row: UInt32, settings: DedupSettings) -> LeanMinHash:
     """One row of `Signatures.values` as datasketch's object, for its indices and its file format."""
+    from datasketch import LeanMinHash
+
     return LeanMinHash(seed=settings.seed, hashvalues=row, scheme=SCHEME)
 
 
 @lru_cache
 def permutations(num_perm: int, seed: int) -> tuple[UInt32, UInt32]:
     """The parameters of datasketch itself, a and b, uint32[num_perm] each."""
+    from datasketch import MinHash  # here: it imports scipy.integrate, half a second that only signing needs
+
     a, b = MinHash(num_perm=num_perm, seed=seed, scheme=SCHEME).permutations
     return np.ascontiguousarray(a, np.uint32), np.ascontiguousarray(b, np.uint32)

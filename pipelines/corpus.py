@@ -25,28 +25,68 @@ REMOVED_ROWS = "removed_rows"
 
 
 @dataclass(frozen=True)
-class Corpus:
-    """Where the stages lie that hold the documents."""
+class Committed:
+    """A committed stage as one job sees it; pickled into workers, which read its manifest when they need it."""
 
-    curate_dir: str
-    dedup_dir: str = ""
-    """Empty: nothing is removed."""
+    folder: str
+    digest: str
+    """What the manifest had when the job was submitted."""
+
+    @staticmethod
+    def at(folder: str) -> Committed:
+        """The stage as it is now. Raises StageError if it is not committed."""
+        return Committed(folder, read_manifest(folder).digest)
+
+    @property
+    def manifest(self) -> Manifest:
+        """Read once in each process. Raises StageError if it is no longer the one that the job was submitted for."""
+        return _manifest(self.folder, self.digest)
+
+    def file(self, path: str) -> FileEntry:
+        """The manifest's entry of a file."""
+        return _entries(self.folder, self.digest)[path]
+
+    def parts(self) -> list[FileEntry]:
+        """Of the curate stage: files of documents, in part order."""
+        return [entry for entry in self.manifest.files if entry.path.startswith("documents/")]
+
+
+@lru_cache(maxsize=16)
+def _manifest(folder: str, digest: str) -> Manifest:
+    manifest = read_manifest(folder)
+    if manifest.digest != digest:
+        raise StageError(
+            f"{folder} was made again while a later stage was reading it (digest {digest} became {manifest.digest}): run the same "
+            "command again."
+        )
+    return manifest
+
+
+@lru_cache(maxsize=16)
+def _entries(folder: str, digest: str) -> dict[str, FileEntry]:
+    return {entry.path: entry for entry in _manifest(folder, digest).files}
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The stages that hold the documents."""
+
+    curate: Committed
+    dedup: Committed
 
     def parts(self) -> list[FileEntry]:
         """Files of documents, in part order."""
-        return document_parts(read_manifest(self.curate_dir))
+        return self.curate.parts()
 
     def removed(self, part: FileEntry) -> npt.NDArray[np.int64]:
         """int64[k]: rows of a part that dedup removed."""
-        if not self.dedup_dir:
-            return np.zeros(0, np.int64)
         name = f"{REMOVED_ROWS}/{part.path.split('/')[-1].replace('.parquet', '.npy')}"
-        check_parts(self.dedup_dir, [_entries(self.dedup_dir)[name]])
-        return load_array(join(self.dedup_dir, name))
+        check_parts(self.dedup.folder, [self.dedup.file(name)])
+        return load_array(join(self.dedup.folder, name))
 
     def read(self, part: FileEntry, columns: Sequence[str]) -> pa.Table:
         """The kept rows of a part, in order. Cost: a worker holds the part once, about 3 times its Parquet size."""
-        table = read_columns(join(self.curate_dir, part.path), columns)
+        table = read_columns(join(self.curate.folder, part.path), columns)
         gone = self.removed(part)
         if len(gone) == 0:
             return table
@@ -58,35 +98,26 @@ class Corpus:
 def find_corpus(run_dir: str, input_dir: str) -> Corpus:
     """The documents that dedup left. Raises StageError if a stage is missing, or if dedup was made from another curate stage."""
     corpus = Corpus(find(run_dir, input_dir, "curate"), find(run_dir, input_dir, "dedup"))
-    wanted, found = read_manifest(corpus.curate_dir).digest, read_manifest(corpus.dedup_dir).upstream.get("curate")
-    if found != wanted:
+    found = corpus.dedup.manifest.upstream.get("curate")
+    if found != corpus.curate.digest:
         raise StageError(
-            f"{corpus.dedup_dir} was made from another curate stage (digest {found}) than {corpus.curate_dir} (digest {wanted}): its "
+            f"{corpus.dedup.folder} was made from another curate stage (digest {found}) than {corpus.curate.folder} (digest "
+            f"{corpus.curate.digest}): its "
             "row numbers would remove the wrong documents. Run `spanmill dedup` with the same --output and --input first."
         )
     return corpus
 
 
-def find(run_dir: str, input_dir: str, stage: str) -> str:
-    """The folder of an earlier stage: this run's, or else the input run's. Raises StageError if neither has committed it."""
+def find(run_dir: str, input_dir: str, stage: str) -> Committed:
+    """An earlier stage: this run's, or else the input run's. Raises StageError if neither has committed it."""
     for base in (run_dir, input_dir):
         if base and exists(join(base, stage, "manifest.json")):
-            return join(base, stage)
+            return Committed.at(join(base, stage))
     looked = " nor in ".join(base for base in (run_dir, input_dir) if base)
     raise StageError(
         f"The {stage!r} stage is not finished: there is no {stage}/manifest.json in {looked}. "
         f"Run `spanmill {stage}` first, or name the folder of a run that has it with --input."
     )
-
-
-@lru_cache(maxsize=8)
-def _entries(stage_dir: str) -> dict[str, FileEntry]:
-    return {entry.path: entry for entry in read_manifest(stage_dir).files}
-
-
-def document_parts(manifest: Manifest) -> list[FileEntry]:
-    """Files of documents of a curate manifest, in part order."""
-    return [entry for entry in manifest.files if entry.path.startswith("documents/")]
 
 
 def check_parts(folder: str, parts: Sequence[FileEntry]) -> None:

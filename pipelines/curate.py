@@ -23,20 +23,21 @@ from pipelines.counts import add_up
 from pipelines.engine import Engine
 from pipelines.filters import FilterSettings, build_filters
 from pipelines.filters.base import Filter
+from pipelines.graph import Items
 from pipelines.recipe import Recipe
 from pipelines.sources import SourceSettings, open_source
 from pipelines.sources.base import Part, Reading, Source
 from pipelines.stage import Receipt, Stage
-from pipelines.storage import read_bytes, read_manifest, write_bytes, write_parquet
-from pipelines.survey import INPUT, part_bytes_of, parts_from_json, survey
+from pipelines.storage import read_manifest, write_bytes, write_parquet
+from pipelines.survey import INPUT, part_bytes_of, read_plan, survey
 
 RATE = 10e6
 """Bytes of text that a core curates in a second, roughly; decides only whether workers are started."""
 
 
 def curate(recipe: Recipe, run_dir: str, engine: Engine) -> Manifest:
-    """Runs the stage; does nothing where it is up to date."""
-    plan = survey(recipe.source, recipe.part_bytes)
+    """Runs the stage, and the survey before it; does nothing where they are up to date."""
+    plan = survey(recipe, run_dir, engine)
     config = {
         "source": [source.model_dump(mode="json") for source in recipe.source],
         "filters": recipe.filters.model_dump(mode="json"),
@@ -48,17 +49,11 @@ def curate(recipe: Recipe, run_dir: str, engine: Engine) -> Manifest:
     if not work_to_do:
         return read_manifest(stage.folder)
     write_bytes(stage.work_path("plan.json"), plan.to_json().encode())
-    work = CuratePart(stage, tuple(recipe.source), recipe.filters)
-    receipts = engine.run_step(stage, "parts", work, [part_bytes_of(part) for part in plan.parts], RATE)
-    table = plan.table()
-    written = write_parquet(stage.path("inputs.parquet"), iter([table]), INPUT)
-    inputs = FileEntry("inputs.parquet", table.num_rows, written.bytes, written.xxh3_64)
-    files = [FileEntry(**entry) for receipt in receipts for entry in receipt["files"]]
-    totals = add_up(receipt["totals"] for receipt in receipts)
-    _check_law(totals, "the run")
-    statistics = add_up(receipt["statistics"] for receipt in receipts)
-    _check_quarantine(totals, statistics["checks"], recipe.max_quarantined, stage.path("decisions"))
-    return stage.commit([*files, inputs], totals, statistics)
+    steps = [
+        Items("parts", CuratePart(stage, tuple(recipe.source), recipe.filters)),
+        Items("commit", CommitCurate(stage, len(plan.parts), recipe.max_quarantined)),
+    ]
+    return engine.run(stage, steps, sum(part_bytes_of(part) for part in plan.parts) / RATE)
 
 
 @dataclass
@@ -69,9 +64,13 @@ class CuratePart:
     sources: tuple[SourceSettings, ...]
     filters: FilterSettings
 
+    def sizes(self) -> list[int]:
+        """Bytes of text of each part, about."""
+        return [part_bytes_of(part) for part in read_plan(self.stage.work_path("plan.json")).parts]
+
     def setup(self) -> None:
         """Reads the plan."""
-        self._parts = parts_from_json(read_bytes(self.stage.work_path("plan.json")).decode())
+        self._parts = read_plan(self.stage.work_path("plan.json")).parts
         self._sources: dict[str, Source] = {each.name: open_source(each) for each in self.sources}
         self._filters = build_filters(self.filters, self.sources)
 
@@ -95,6 +94,36 @@ class CuratePart:
         for documents, lost in readings:
             tally.read(documents, lost)
             yield tally.keep(_apply(self._filters, documents, tally))
+
+
+@dataclass
+class CommitCurate:
+    """Adds everything up, holds it against the law, and writes the manifest."""
+
+    stage: Stage
+    parts: int
+    max_quarantined: float
+
+    def sizes(self) -> list[int]:
+        """One item."""
+        return [0]
+
+    def setup(self) -> None:
+        """Nothing to open."""
+
+    def __call__(self, number: int) -> Receipt:
+        """Commits the stage. Raises InputError if too much could not be read."""
+        stage = self.stage
+        receipts = stage.all_receipts("parts", self.parts)
+        totals = add_up(receipt["totals"] for receipt in receipts)
+        _check_law(totals, "the run")
+        statistics = add_up(receipt["statistics"] for receipt in receipts)
+        _check_quarantine(totals, statistics["checks"], self.max_quarantined, stage.path("decisions"))
+        table = read_plan(stage.work_path("plan.json")).table()
+        written = write_parquet(stage.path("inputs.parquet"), iter([table]), INPUT)
+        files = [FileEntry(**entry) for receipt in receipts for entry in receipt["files"]]
+        stage.commit([*files, FileEntry("inputs.parquet", table.num_rows, *written)], totals, statistics)
+        return {"parts": self.parts}
 
 
 def _apply(filters: Sequence[tuple[str, Filter]], documents: pa.RecordBatch, tally: _Tally) -> pa.RecordBatch:

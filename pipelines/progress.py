@@ -12,15 +12,29 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from contracts.errors import SpanmillError
 
 TOLD_SECONDS = 2.0
 """Steps that took less get no line of their own."""
 
 LINE_SECONDS = 10.0
 """Pause between lines where there is no terminal."""
+
+
+@dataclass(frozen=True)
+class StepView:
+    """What is shown of one step of a stage."""
+
+    name: str
+    sizes: Callable[[], Sequence[int]]
+    """Bytes of its items; asked for when the steps before are done."""
+    done: Callable[[], Sequence[int]]
+    """Numbers of the items that are done."""
 
 
 @dataclass(frozen=True)
@@ -36,67 +50,113 @@ class Reporter:
             sys.stderr.flush()
 
     @contextmanager
-    def watch(self, label: str, done: Callable[[], Sequence[int]], sizes: Sequence[int], missing: int) -> Iterator[None]:
-        """Shows a step while it runs. `done` gives the numbers of finished items; `sizes` their bytes."""
-        begin = time.monotonic()
-        before = sum(sizes[number] for number in done())
-        if not self.quiet:
-            show = _Bar(label) if sys.stderr.isatty() else _Lines(label)
+    def watch(self, stage: str, steps: Sequence[StepView], interval: float) -> Iterator[None]:
+        """Shows the steps of a stage while they run, looking every `interval` seconds."""
+        if self.quiet:
+            yield
+            return
+        # The stage's own stderr is redirected while Beam runs: write to a duplicate of it.
+        with os.fdopen(os.dup(2), "w") as file:
+            follower = _Follower(stage, steps, file)
             stop = threading.Event()
 
-            def watch() -> None:
-                while not stop.wait(0.5):
-                    numbers = done()
-                    finished = sum(sizes[number] for number in numbers)
-                    show.update(len(numbers), len(sizes), finished - before, time.monotonic() - begin)
+            def look() -> None:
+                while not stop.wait(interval):
+                    follower.look()
 
-            thread = threading.Thread(target=watch, daemon=True)
+            thread = threading.Thread(target=look, daemon=True)
             thread.start()
-        try:
-            yield
-        finally:
-            if not self.quiet:
+            try:
+                yield
+            finally:
                 stop.set()
                 thread.join()
-                show.close()
-        seconds = time.monotonic() - begin
-        finished = sum(sizes) - before
+                follower.look()
+                follower.close()
+
+
+class _Follower:
+    """Goes along a stage's steps as they get done."""
+
+    def __init__(self, stage: str, steps: Sequence[StepView], file: TextIO) -> None:
+        self._stage, self._file = stage, file
+        self._steps = list(steps)
+        self._show = _Bar(file) if file.isatty() else _Lines(file)
+        self._sizes: Sequence[int] | None = None
+        self._before: set[int] = set()
+        self._begin = time.monotonic()
+
+    def look(self) -> None:
+        """Shows where the current step stands, and goes on to the next ones."""
+        while self._steps:
+            try:
+                done = self._look_at(self._steps[0])
+            except (SpanmillError, OSError, ValueError, KeyError, IndexError):  # not to be seen yet, or no longer
+                return
+            if not done:
+                return
+            del self._steps[0]
+            self._sizes = None
+
+    def close(self) -> None:
+        """Leaves the screen."""
+        self._show.close()
+
+    def _look_at(self, step: StepView) -> bool:
+        numbers = set(step.done())
+        if self._sizes is None:
+            self._sizes, self._before, self._begin = step.sizes(), numbers, time.monotonic()
+        seconds = time.monotonic() - self._begin
+        finished = sum(self._sizes[number] for number in numbers - self._before)
+        label = f"{self._stage}: {step.name}"
+        if len(numbers) < len(self._sizes):
+            self._show.update(label, len(numbers), len(self._sizes), finished, seconds)
+            return False
         if seconds >= TOLD_SECONDS:
             rate = f", {finished / 1e6 / seconds:.1f} MB/s" if finished >= 1_000_000 else ""
-            self.say(f"  {label}: {missing:,} of {len(sizes):,} items in {seconds:.1f} s{rate}")
+            new = len(numbers) - len(self._before)
+            self._show.print(f"  {label}: {new:,} of {len(numbers):,} items in {seconds:.1f} s{rate}")
+        return True
 
 
 class _Bar:
-    def __init__(self, label: str) -> None:
-        # The step's own stderr is redirected while Beam runs: write to a duplicate of the terminal.
-        self._file = os.fdopen(os.dup(2), "w")
+    """A bar on a terminal."""
+
+    def __init__(self, file: TextIO) -> None:
         columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-        self._progress = Progress(*columns, TimeRemainingColumn(), console=Console(file=self._file), transient=True)
-        self._task = self._progress.add_task(label, total=None, rate="")
+        self._progress = Progress(*columns, TimeRemainingColumn(), console=Console(file=file), transient=True)
+        self._task = self._progress.add_task("", total=None, rate="")
         self._progress.start()
 
-    def update(self, items: int, total: int, finished: int, seconds: float) -> None:
-        self._progress.update(self._task, completed=items, total=total, rate=f"{finished / 1e6 / seconds:.1f} MB/s")
+    def update(self, label: str, items: int, total: int, finished: int, seconds: float) -> None:
+        rate = f"{finished / 1e6 / max(seconds, 0.1):.1f} MB/s" if finished >= 1_000_000 else ""
+        self._progress.update(self._task, description=label, completed=items, total=total, rate=rate)
+
+    def print(self, line: str) -> None:
+        self._progress.console.print(line, highlight=False, markup=False)
 
     def close(self) -> None:
         self._progress.stop()
-        self._file.close()
 
 
 class _Lines:
-    def __init__(self, label: str) -> None:
-        self._file = os.fdopen(os.dup(2), "w")
-        self._label = label
-        self._next = LINE_SECONDS
+    """A line now and then, where there is no terminal."""
 
-    def update(self, items: int, total: int, finished: int, seconds: float) -> None:
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._label, self._next = "", LINE_SECONDS
+
+    def update(self, label: str, items: int, total: int, finished: int, seconds: float) -> None:
+        if label != self._label:
+            self._label, self._next = label, LINE_SECONDS
         if seconds < self._next:
             return
         self._next = seconds + LINE_SECONDS
         left = f", about {seconds * (total - items) / items:.0f} s left" if finished else ""
-        print(
-            f"  {self._label}: {items:,} of {total:,} items, {finished / 1e6 / seconds:.1f} MB/s{left}", file=self._file, flush=True
-        )
+        self.print(f"  {label}: {items:,} of {total:,} items, {finished / 1e6 / seconds:.1f} MB/s{left}")
+
+    def print(self, line: str) -> None:
+        print(line, file=self._file, flush=True)
 
     def close(self) -> None:
-        self._file.close()
+        """Nothing to leave."""

@@ -45,6 +45,9 @@ class Recipe(Settings):
     shard: ShardSettings = Field(default_factory=ShardSettings)
     """How documents become rows."""
 
+    storage: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Options of fsspec file systems by protocol, such as `[storage.s3] endpoint_url = "…"`; see pipelines.storage_options."""
+
     train: dict[str, Any] = Field(default_factory=dict)
     """Settings of the trainer; checked by `trainer.config`, the only room that knows them."""
 

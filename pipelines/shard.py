@@ -8,7 +8,6 @@ A window becomes one shard. Windows hold whole parts, in part order, so a shard'
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +19,10 @@ from contracts.errors import StageError
 from contracts.manifest import FileEntry, Manifest, digest_of
 from contracts.schemas import FORMAT_VERSION, OBJECTIVES
 from contracts.special_tokens import PAD
-from pipelines.corpus import Corpus, check_parts, find, find_corpus
+from pipelines.corpus import Committed, Corpus, check_parts, find, find_corpus
 from pipelines.counts import add_up
 from pipelines.engine import Engine
+from pipelines.graph import Items
 from pipelines.recipe import Recipe
 from pipelines.stage import Receipt, Stage
 from pipelines.storage import join, read_bytes, read_manifest, write_file
@@ -42,23 +42,16 @@ RATE = 20e6
 def shard(recipe: Recipe, run_dir: str, input_dir: str, engine: Engine) -> Manifest:
     """Runs the stage; does nothing where it is up to date."""
     corpus = find_corpus(run_dir, input_dir)
-    tokenizer_dir = find(run_dir, input_dir, "tokenizer")
-    upstream = {
-        "curate": read_manifest(corpus.curate_dir).digest,
-        "dedup": read_manifest(corpus.dedup_dir).digest,
-        "tokenizer": read_manifest(tokenizer_dir).digest,
-    }
+    vocabulary = find(run_dir, input_dir, "tokenizer")
+    upstream = {"curate": corpus.curate.digest, "dedup": corpus.dedup.digest, "tokenizer": vocabulary.digest}
     stage = Stage("shard", run_dir, recipe.shard.model_dump(mode="json"), recipe.seed, upstream)
     work_to_do, words = stage.open()
     engine.reporter.say(f"shard {words}" if words else "shard")
     if not work_to_do:
         return read_manifest(stage.folder)
-    windows = plan_windows(corpus, recipe.shard.window_bytes)
-    work = ShardWindow(stage, corpus, tokenizer_dir, recipe.shard, recipe.tokenizer.engine, recipe.seed, windows)
-    receipts = engine.run_step(stage, "windows", work, [window.bytes for window in windows], RATE)
-    totals = add_up(receipt["totals"] for receipt in receipts)
-    statistics = add_up(receipt["statistics"] for receipt in receipts)
-    return stage.commit([FileEntry(**receipt["file"]) for receipt in receipts], totals, statistics)
+    work = ShardWindow(stage, corpus, vocabulary, recipe.shard, recipe.tokenizer.engine, recipe.seed)
+    sizes = work.sizes()
+    return engine.run(stage, [Items("windows", work), Items("commit", CommitShards(stage, len(sizes)))], sum(sizes) / RATE)
 
 
 @dataclass(frozen=True)
@@ -78,7 +71,7 @@ class Window:
 
 def plan_windows(corpus: Corpus, window_bytes: int) -> list[Window]:
     """Windows of about `window_bytes` of kept text, source by source in part order."""
-    sizes = read_manifest(corpus.dedup_dir).statistics["part_bytes"]
+    sizes = corpus.dedup.manifest.statistics["part_bytes"]
     windows: list[Window] = []
     held: list[FileEntry] = []
     for part, following in _with_next(corpus.parts()):
@@ -97,17 +90,21 @@ class ShardWindow:
 
     stage: Stage
     corpus: Corpus
-    tokenizer_dir: str
+    vocabulary: Committed
     settings: ShardSettings
     encoder_engine: EncoderEngine
     seed: int
-    windows: Sequence[Window]
+
+    def sizes(self) -> list[int]:
+        """Bytes of text of each window."""
+        return [window.bytes for window in plan_windows(self.corpus, self.settings.window_bytes)]
 
     def setup(self) -> None:
         """Loads the tokenizer."""
-        text = read_bytes(join(self.tokenizer_dir, "tokenizer.json"))
-        made = read_manifest(self.tokenizer_dir)
-        check_parts(self.tokenizer_dir, made.files)
+        self._windows = plan_windows(self.corpus, self.settings.window_bytes)
+        text = read_bytes(join(self.vocabulary.folder, "tokenizer.json"))
+        made = self.vocabulary.manifest
+        check_parts(self.vocabulary.folder, made.files)
         self._sha256 = hashlib.sha256(text).hexdigest()
         self._control_ids: dict[str, int] = made.statistics["control_ids"]
         self._encoder = Encoder(text.decode(), self.encoder_engine)
@@ -125,8 +122,8 @@ class ShardWindow:
 
     def __call__(self, number: int) -> Receipt:
         """One window."""
-        window = self.windows[number]
-        check_parts(self.corpus.curate_dir, window.parts)
+        window = self._windows[number]
+        check_parts(self.corpus.curate.folder, window.parts)
         table = pa.concat_tables([self.corpus.read(part, ("doc_id", "text", "language")) for part in window.parts])
         documents, languages = self._encode(table)
         rows = self._rows.build(documents)
@@ -166,6 +163,29 @@ class ShardWindow:
             config_digest=digest_of(self.stage.config),
             objectives=list(OBJECTIVES[1:]),
         )
+
+
+@dataclass
+class CommitShards:
+    """Adds everything up and writes the manifest."""
+
+    stage: Stage
+    windows: int
+
+    def sizes(self) -> list[int]:
+        """One item."""
+        return [0]
+
+    def setup(self) -> None:
+        """Nothing to open."""
+
+    def __call__(self, number: int) -> Receipt:
+        """Commits the stage."""
+        receipts = self.stage.all_receipts("windows", self.windows)
+        totals = add_up(receipt["totals"] for receipt in receipts)
+        statistics = add_up(receipt["statistics"] for receipt in receipts)
+        self.stage.commit([FileEntry(**receipt["file"]) for receipt in receipts], totals, statistics)
+        return {"windows": self.windows}
 
 
 def objectives(settings: ShardSettings, controls: Controls) -> dict[str, Objective]:

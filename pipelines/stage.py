@@ -5,19 +5,21 @@
     RUN/STAGE/.progress/ID/work/…          what steps of the stage hand one another
     RUN/STAGE/manifest.json                written last; from then on the stage exists, and .progress is removed
 
-ID is a digest of the identity, so a worker left over from a run with other settings can never hand this one its results. A killed run
-goes on from its receipts. A run with another identity says what changed and starts the stage again.
+ID is a digest of the identity, so a worker left over from a run with other settings can never hand this one its results, and never
+commits. A killed run goes on from its receipts, on the same engine or another. A run with another identity says what changed and
+starts the stage again.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import version
 from typing import Any
 
-from contracts.errors import OutputError
+from contracts.errors import OutputError, StageError
 from contracts.manifest import FileEntry, Manifest, digest_of
 from contracts.schemas import FORMAT_VERSION
 from pipelines.storage import (
@@ -25,8 +27,9 @@ from pipelines.storage import (
     files_below,
     join,
     names_in,
-    read_bytes,
+    read_bytes_or_none,
     read_manifest,
+    read_many,
     remove,
     sizes_below,
     write_bytes,
@@ -39,6 +42,11 @@ Receipt = dict[str, Any]
 """A JSON object that a step's item leaves behind when it is done."""
 
 
+def installed_versions() -> dict[str, str]:
+    """Of PACKAGES, in this Python."""
+    return {package: version(package) for package in PACKAGES}
+
+
 @dataclass(frozen=True)
 class Stage:
     """One stage of one run."""
@@ -49,6 +57,8 @@ class Stage:
     """The settings that decide its bytes."""
     seed: int
     upstream: dict[str, str]
+    versions: dict[str, str] = field(default_factory=installed_versions)
+    """Of the Python that submits; workers must have the same."""
 
     @property
     def folder(self) -> str:
@@ -59,7 +69,7 @@ class Stage:
         """A path in the stage's folder."""
         return join(self.folder, *names)
 
-    @property
+    @cached_property
     def progress(self) -> str:
         """Folder of receipts and work of this identity; one folder below it for each step."""
         return join(self.folder, ".progress", digest_of(self.identity)[:16])
@@ -71,13 +81,12 @@ class Stage:
     @property
     def identity(self) -> dict[str, Any]:
         """Everything that its bytes depend on."""
-        versions = {package: version(package) for package in PACKAGES}
         return _plain(
             {
                 "config": self.config,
                 "seed": self.seed,
                 "upstream": self.upstream,
-                "versions": versions,
+                "versions": self.versions,
                 "format_version": FORMAT_VERSION,
             }
         )
@@ -108,25 +117,50 @@ class Stage:
             )
         return self._continue()
 
+    def receipt(self, step: str, number: int) -> Receipt:
+        """An item's receipt; empty if it has none that parses."""
+        return _receipt(read_bytes_or_none(self._receipt_path(step, number)))
+
     def receipts(self, step: str) -> dict[int, Receipt]:
         """Receipts of a step by item number. A receipt that does not parse counts as missing."""
-        found = {}
-        for number in self.done(step):
-            try:
-                receipt = json.loads(read_bytes(join(self.progress, step, f"{number:08d}.json")))
-            except ValueError:
-                continue
-            if isinstance(receipt, dict) and receipt:
-                found[number] = receipt
-        return found
+        paths = {self._receipt_path(step, number): number for number in self.done(step)}
+        found = {paths[path]: _receipt(content) for path, content in read_many(list(paths)).items()}
+        return {number: found[number] for number in sorted(found) if found[number]}
+
+    def all_receipts(self, step: str, count: int) -> list[Receipt]:
+        """The receipts of all `count` items of a step, in item order. Raises StageError if one is missing.
+
+        What a listing lacks is asked for by name: some stores list a file only a while after it was written.
+        """
+        found = self.receipts(step)
+        for number in range(count):
+            receipt = found.get(number) or self.receipt(step, number)
+            if not receipt:
+                raise StageError(
+                    f"{self.name}: {step}: item {number} of {count} left no receipt in {join(self.progress, step)}. Another run may "
+                    "have begun in this folder, or files were removed. The same command goes on from here."
+                )
+            found[number] = receipt
+        return [found[number] for number in range(count)]
+
+    def write_receipt(self, step: str, number: int, receipt: Receipt) -> None:
+        """Says that an item is done; its files must be."""
+        write_bytes(self._receipt_path(step, number), json.dumps(receipt, sort_keys=True).encode())
 
     def done(self, step: str) -> list[int]:
         """Numbers of the items of a step that have receipts."""
         names = names_in(join(self.progress, step))
         return [int(name[:-5]) for name in names if name.endswith(".json") and name[:-5].isdigit()]
 
+    def _receipt_path(self, step: str, number: int) -> str:
+        return join(self.progress, step, f"{number:08d}.json")
+
     def commit(self, files: Iterable[FileEntry], totals: dict[str, int], statistics: dict[str, Any]) -> Manifest:
-        """Writes the manifest, and removes what only the making needed."""
+        """Writes the manifest: from then on the stage exists. `close` then removes what only the making needed.
+
+        Raises StageError if a run with other settings has begun in this folder meanwhile.
+        """
+        self.check_ours()
         entries = sorted(files, key=lambda entry: entry.path)
         identity = self.identity
         manifest = Manifest(
@@ -140,16 +174,37 @@ class Stage:
             files=entries,
         )
         write_bytes(self.path("manifest.json"), manifest.to_json().encode())
-        self._tidy({entry.path for entry in entries})
         return manifest
+
+    def close(self) -> Manifest:
+        """The committed manifest; removes what only the making needed."""
+        manifest = read_manifest(self.folder)
+        self._tidy({entry.path for entry in manifest.files})
+        return manifest
+
+    def check_ours(self) -> None:
+        """Raises StageError if a run with other settings has begun in this folder: a job whose submitter is gone may still be at work."""
+        begun = self._begun()
+        change = difference(begun, self.identity) if begun is not None else "its .progress was removed"
+        if change:
+            raise StageError(
+                f"{self.folder} belongs to another run now: {change}. This job ends without a result; it changes nothing."
+            )
 
     def _begin(self) -> None:
         write_bytes(self.path(".progress", "identity.json"), json.dumps(self.identity, indent=1, sort_keys=True).encode())
 
-    def _continue(self) -> tuple[bool, str]:
+    def _begun(self) -> dict[str, Any] | None:
+        content = read_bytes_or_none(self.path(".progress", "identity.json"))
         try:
-            begun = json.loads(read_bytes(self.path(".progress", "identity.json")))
-        except (FileNotFoundError, ValueError):
+            begun = json.loads(content or b"")
+        except ValueError:
+            return None
+        return begun if isinstance(begun, dict) else None
+
+    def _continue(self) -> tuple[bool, str]:
+        begun = self._begun()
+        if begun is None:
             self._restart()
             return True, "is begun again: it was stopped before it had begun"
         change = difference(begun, self.identity)
@@ -182,6 +237,14 @@ def difference(old: dict[str, Any], new: dict[str, Any], where: str = "") -> str
     changes = list(_differences(old, new, where))
     shown = "; ".join(changes[:3])
     return shown + (f"; and {len(changes) - 3} more" if len(changes) > 3 else "")
+
+
+def _receipt(content: bytes | None) -> Receipt:
+    try:
+        found = json.loads(content or b"")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _missing(folder: str, made: Manifest) -> list[str]:

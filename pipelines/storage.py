@@ -1,35 +1,46 @@
-"""Files through fsspec, so written that a crash never leaves one that looks finished.
+"""Files through fsspec, so written that nothing ever looks finished that is not.
 
-On a local disk a file is written under another name, flushed to the disk and renamed. Object stores make a file visible only
-when it is complete, so there it is written under its own name.
+The commit protocol, on every storage:
+
+1. A file appears under its name whole or not at all. On a local disk it is written under another name, flushed to the disk and
+   renamed. A store (s3, gs, abfs, memory) has no renaming, but shows an object only when all of it has arrived: there a file is made
+   whole on the worker, then sent under its own name. On any other file system (hdfs, sftp, smb) it is written under another name, then
+   renamed. `pipelines.storage_systems` holds the table.
+2. A receipt is written after the files it speaks of, the manifest after all receipts. Without a manifest there is no stage, whatever
+   else lies in its folder.
+3. Names come from what is done, bytes from recipe and corpus. Two workers that do the same item at once write the same bytes under the
+   same name, and which of them is last does not matter. Nothing that is there is removed because writing it again failed.
+4. Listings do not decide alone. The clients' memories of them are off; a store's own may be old. What a listing lacks, or still shows,
+   is asked for by name, which S3 and Google answer truly: `exists`, `read_bytes_or_none`, `read_many`, `sizes_of`.
+
+A killed worker may leave, on disks and other file systems, files with TEMPORARY in their names; on S3, parts of an upload, which no
+listing shows but the bill does: see `abort_uploads`.
 """
 
 from __future__ import annotations
 
-import errno
 import io
 import os
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import IO, Any, BinaryIO, NamedTuple, cast
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
-from fsspec.implementations.local import LocalFileSystem
 
-from contracts.errors import ConfigError, OutputError, StageError
+from contracts.errors import OutputError, StageError
 from contracts.manifest import Manifest
+from pipelines.storage_errors import reading, writing
+from pipelines.storage_listing import exists, files_below, is_local, join, names_in, sizes_below, sizes_of
+from pipelines.storage_lock import locked
+from pipelines.storage_options import prepare
+from pipelines.storage_systems import TEMPORARY, TRIES, begin, file_system, is_disk, store_of
 
-try:
-    import fcntl
-except ImportError:  # not a POSIX system
-    fcntl = None  # type: ignore[assignment]
+__all__ = ["TEMPORARY", "exists", "files_below", "is_local", "join", "locked", "names_in", "sizes_below", "sizes_of"]
 
-TEMPORARY = ".tmp-"
-"""Part of the name of every file that is not finished."""
+prepare()
 
 
 class Written(NamedTuple):
@@ -39,53 +50,72 @@ class Written(NamedTuple):
     xxh3_64: str
 
 
-def join(base: str, *names: str) -> str:
-    """A path below `base`, which may be a URL."""
-    return "/".join([base.rstrip("/"), *names])
-
-
-def exists(path: str) -> bool:
-    """Whether a file or folder is there."""
-    fs, name = fsspec.core.url_to_fs(path)
-    return bool(fs.exists(name))
-
-
-def names_in(folder: str) -> list[str]:
-    """Sorted names of the files and folders directly in `folder`; none if it does not exist."""
-    fs, root = fsspec.core.url_to_fs(folder)
-    try:
-        found = fs.ls(root, detail=False, refresh=True)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    return sorted(os.path.basename(name.rstrip("/")) for name in found)
-
-
-def files_below(folder: str) -> list[str]:
-    """Sorted paths, relative to `folder`, of all files below it."""
-    return sorted(sizes_below(folder))
-
-
-def sizes_below(folder: str) -> dict[str, int]:
-    """Bytes of all files below `folder` by their path relative to it; none if it does not exist."""
-    fs, root = fsspec.core.url_to_fs(folder)
-    try:
-        found = fs.find(root, detail=True)
-    except FileNotFoundError:
-        return {}
-    return {name[len(root.rstrip("/")) + 1 :]: int(info["size"] or 0) for name, info in found.items()}
-
-
 def remove(path: str) -> None:
-    """Removes a file or a folder with all that is in it; nothing happens if it is not there. Raises OutputError where it may not."""
-    fs, name = fsspec.core.url_to_fs(path)
-    with _explained(path), suppress(FileNotFoundError):
-        fs.rm(name, recursive=True)
+    """Removes a file or a folder with all that is in it; nothing happens if it is not there. Raises OutputError where it may not.
+
+    A store removes many objects a request and may keep single ones without a word. So what is still listed afterwards, and still
+    there when asked for by name, is removed again, and an error in the end.
+    """
+    with writing(path):
+        fs, name = file_system(path)
+        for _ in range(TRIES):
+            try:
+                fs.rm(name, recursive=True)
+            except FileNotFoundError:
+                return
+            left = [] if is_disk(fs) else list(sizes_of([path, *(join(path, below) for below in files_below(path))]))
+            if not left:
+                return
+        more = f" and {len(left) - 1} more" if left[1:] else ""
+        raise OutputError(f"Cannot remove {left[0]}{more}: the store keeps it. Remove {path} by other means.")
+
+
+def abort_uploads(folder: str) -> int:
+    """Ends uploads below `folder` that killed workers never finished, and says how many. Only S3 has such, and charges for them.
+
+    For a stage that needs no more files: a worker that still sends one, as the twin of a finished item, is refused. Where these
+    credentials may not list uploads, it does nothing; a lifecycle rule of the bucket can do the same.
+    """
+    fs, name = file_system(folder)
+    if store_of(fs) != "s3":
+        return 0
+    bucket, prefix, _ = fs.split_path(name)
+    aborted = 0
+    with suppress(OutputError), writing(folder):
+        for upload in _uploads(fs, bucket, f"{prefix.rstrip('/')}/"):
+            with suppress(FileNotFoundError):
+                fs.call_s3("abort_multipart_upload", Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+                aborted += 1
+    return aborted
 
 
 def read_bytes(path: str) -> bytes:
-    """A whole file."""
-    with fsspec.open(path, "rb") as file:
-        return bytes(file.read())
+    """A whole file. Raises FileNotFoundError, or InputError with a remedy."""
+    with reading(path):
+        fs, name = file_system(path)
+        return bytes(fs.cat_file(name))
+
+
+def read_bytes_or_none(path: str) -> bytes | None:
+    """A whole file, asked for by name; None if it is not there."""
+    try:
+        return read_bytes(path)
+    except FileNotFoundError:
+        return None
+
+
+def read_many(paths: Sequence[str]) -> dict[str, bytes]:
+    """Those of many small files that are there, whole; from a store, about a hundred at once. All must be on one file system."""
+    if not paths:
+        return {}
+    with reading(paths[0]):
+        fs, _ = file_system(paths[0])
+    if is_disk(fs) or not fs.async_impl:
+        found = ((path, read_bytes_or_none(path)) for path in paths)
+        return {path: content for path, content in found if content is not None}
+    whole = [None] * len(paths)
+    answers = fs.cat_ranges([fs._strip_protocol(path) for path in paths], whole, whole, on_error="return")
+    return {path: content for path, answer in zip(paths, answers, strict=True) if (content := _content(path, answer)) is not None}
 
 
 def write_bytes(path: str, content: bytes) -> Written:
@@ -96,13 +126,20 @@ def write_bytes(path: str, content: bytes) -> Written:
 def write_file(path: str, write: Callable[[BinaryIO], Any]) -> Written:
     """Calls `write` with an open file and makes what it wrote appear at `path` all at once.
 
-    Two workers may write the same file at the same time: both write the same bytes, and the last rename wins.
-    Raises OutputError where there is no room or no permission.
+    Two workers may write the same file at the same time: both write the same bytes, and the last one wins. Raises OutputError where
+    there is no room, no permission, no bucket or no connection; what `write` itself raises is left as it is.
     """
-    with _explained(path), _committed(path) as file:
-        hashing = _Hashing(file)
+    with writing(path):
+        pending = begin(path)
+    try:
+        hashing = _Hashing(pending.file, path)
         write(cast(BinaryIO, hashing))
-        return Written(hashing.written, f"{hashing.digest.intdigest():016x}")
+        with writing(path):
+            pending.finish()
+    except BaseException:
+        pending.discard()
+        raise
+    return Written(hashing.written, f"{hashing.digest.intdigest():016x}")
 
 
 def write_parquet(path: str, batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Written:
@@ -120,10 +157,12 @@ def write_parquet(path: str, batches: Iterator[pa.RecordBatch], schema: pa.Schem
 def digest_file(path: str) -> Written:
     """Size and xxh3-64 of a file, read in pieces of 8 MiB."""
     digest, size = xxhash.xxh3_64(), 0
-    with fsspec.open(path, "rb") as file:
-        while block := file.read(8 * 2**20):
-            digest.update(block)
-            size += len(block)
+    with reading(path):
+        fs, name = file_system(path)
+        with fs.open(name, "rb") as file:
+            while block := file.read(8 * 2**20):
+                digest.update(block)
+                size += len(block)
     return Written(size, f"{digest.intdigest():016x}")
 
 
@@ -145,31 +184,24 @@ def read_manifest(stage_dir: str) -> Manifest:
     return Manifest.from_json(text, path)
 
 
-@contextmanager
-def locked(run_dir: str) -> Iterator[None]:
-    """Holds a run's folder for this process, on a local disk; the lock goes with the process, however it ends.
+def _uploads(fs: fsspec.AbstractFileSystem, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
+    marker: dict[str, str] = {}
+    while True:
+        page = fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=prefix, **marker)
+        yield from page.get("Uploads", [])
+        if not page.get("IsTruncated"):
+            return
+        marker = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
-    Raises OutputError if another process holds it. Object stores have no locks: there two runs in one folder are up to the user.
-    """
+
+def _content(path: str, answer: Any) -> bytes | None:
+    if not isinstance(answer, Exception):
+        return bytes(answer)
     try:
-        fs, name = fsspec.core.url_to_fs(run_dir)
-    except (ValueError, ImportError) as error:
-        raise ConfigError(
-            f"--output {run_dir!r} cannot be opened: {error}. It must be a folder, or a URL that fsspec knows."
-        ) from None
-    if fcntl is None or not isinstance(fs, LocalFileSystem):
-        yield
-        return
-    with _explained(run_dir):
-        os.makedirs(name, exist_ok=True)
-        lock_path = os.path.join(name, ".lock")
-        open(lock_path, "ab").close()
-    with open(lock_path, "ab") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise OutputError(f"Another run is at work in {run_dir}: wait for it to end, or choose another --output.") from None
-        yield
+        with reading(path):
+            raise answer
+    except FileNotFoundError:
+        return None
 
 
 def _repeating(schema: pa.Schema) -> list[str]:
@@ -177,53 +209,12 @@ def _repeating(schema: pa.Schema) -> list[str]:
     return [name for name in ("source", "language", "kind", "repo", "license_evidence", "check", "outcome") if name in schema.names]
 
 
-@contextmanager
-def _committed(path: str) -> Iterator[IO[bytes]]:
-    fs, name = fsspec.core.url_to_fs(path)
-    parent = os.path.dirname(name)
-    fs.makedirs(parent, exist_ok=True)
-    if not isinstance(fs, LocalFileSystem):
-        file = fs.open(name, "wb")
-        try:
-            yield file
-        except BaseException:
-            with suppress(AttributeError, NotImplementedError, OSError):
-                file.discard()  # closing would make what is written so far visible
-            raise
-        file.close()
-        return
-    temporary = f"{name}{TEMPORARY}{uuid.uuid4().hex}"
-    try:
-        with open(temporary, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, name)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
-
-
-@contextmanager
-def _explained(path: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            remedy = "The disk is full: free some space and run the same command again, it goes on where it stopped."
-        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            remedy = "Choose another folder with --output, or make this one writable."
-        else:
-            remedy = "See that the storage is there and try the same command again; it goes on where it stopped."
-        raise OutputError(f"Cannot write {path}: {error.strerror or error}. {remedy}") from error
-
-
 class _Hashing(io.RawIOBase):
     """A file that digests what is written to it."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], path: str) -> None:
         self._file = file
+        self._path = path
         self.digest = xxhash.xxh3_64()
         self.written = 0
 
@@ -232,7 +223,8 @@ class _Hashing(io.RawIOBase):
 
     def write(self, data: Any, /) -> int:
         view = memoryview(data).cast("B")
-        self._file.write(view)
+        with writing(self._path):
+            self._file.write(view)
         self.digest.update(view)
         self.written += len(view)
         return len(view)

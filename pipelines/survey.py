@@ -1,26 +1,41 @@
 """Looking at the corpus before anything is done: which files there are, their digests, and the parts they are read in.
 
-Files are known by the digest of their bytes from here on, so renaming a corpus or listing it in another order changes nothing.
+    list (here) ─▶ survey batches of files (workers) ─▶ RUN/survey/inputs.parquet ─▶ parts (here)
+
+Files are known by the digest of their bytes from here on, so renaming a corpus or listing it in another order changes nothing. What was
+surveyed once is not read again while the storage says that it is unchanged.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 import pyarrow as pa
 from fsspec.core import url_to_fs
-from fsspec.implementations.local import LocalFileSystem
 
 from contracts.errors import ConfigError
-from contracts.manifest import digest_of
+from contracts.manifest import FileEntry, digest_of
+from pipelines.corpus import read_columns
+from pipelines.engine import Engine
+from pipelines.graph import Items
+from pipelines.recipe import Recipe
 from pipelines.sources import SourceSettings, open_source
 from pipelines.sources.base import Input, Part, Source
+from pipelines.stage import Receipt, Stage
+from pipelines.storage import is_local, join, read_bytes, read_manifest, write_bytes, write_parquet
+
+RATE = 500e6
+"""Bytes of stored files that are digested in a second, roughly; decides only whether workers are started."""
 
 READERS = 16
 """Threads that wait for an object store. A local disk is read by one: small files would only pass the interpreter lock around."""
+
+BATCH_BYTES, BATCH_FILES = 256 * 2**20, 1000
+"""What one worker surveys at a time, at most."""
 
 INPUT = pa.schema(
     [
@@ -31,6 +46,31 @@ INPUT = pa.schema(
     ]
 )
 """curate/inputs.parquet: where the INPUT of a document's origin lay."""
+
+SURVEYED = pa.schema(
+    [
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("stamp", pa.string(), nullable=False),
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("size", pa.int64(), nullable=False),
+        pa.field("digest", pa.string(), nullable=False),
+        pa.field("units", pa.list_(pa.int64()), nullable=False),
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("unreadable", pa.string(), nullable=False),
+    ]
+)
+"""survey/inputs.parquet: every input, as pipelines.sources.base.Input says, and the storage's own mark of its state."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A file that a source lists."""
+
+    source: str
+    path: str
+    size: int
+    stamp: str
+    """Changes with the file, as far as the storage tells (time, size, ETag); empty where it does not."""
 
 
 @dataclass(frozen=True)
@@ -52,40 +92,103 @@ class Plan:
         return pa.RecordBatch.from_pylist(rows, schema=INPUT)
 
     def to_json(self) -> str:
-        """The parts; see `parts_from_json`."""
-        return json.dumps([asdict(part) for part in self.parts])
+        """See `read_plan`."""
+        return json.dumps(
+            {"parts": [asdict(part) for part in self.parts], "inputs": [[name, asdict(i)] for name, i in self.inputs]}
+        )
 
 
-def parts_from_json(text: str) -> list[Part]:
+def read_plan(path: str) -> Plan:
     """What Plan.to_json wrote."""
-    return [_part(values) for values in json.loads(text)]
+    values = json.loads(read_bytes(path))
+    return Plan([_part(each) for each in values["parts"]], [(name, _input(each)) for name, each in values["inputs"]])
 
 
-def survey(sources: Sequence[SourceSettings], part_bytes: int) -> Plan:
-    """Reads every input once (a GB a second and thread, or what the storage gives) and plans the parts.
+def survey(recipe: Recipe, run_dir: str, engine: Engine) -> Plan:
+    """Surveys every input that is new or changed, and plans the parts.
 
-    Raises InputError for a source without files, ConfigError if there is no source.
+    Cost: one read of each such file, at the storage's speed or a GB a second and worker. Raises InputError for a source without files,
+    ConfigError if there is no source.
     """
-    if not sources:
+    if not recipe.source:
         raise ConfigError(
             "The recipe names no source: add a [[source]] table with a type and a name, or start from configs/quickstart.toml."
         )
-    parts: list[Part] = []
-    inputs: list[tuple[str, Input]] = []
-    for settings in sorted(sources, key=lambda source: source.name):
-        source = open_source(settings)
-        found = _look_at(source, source.list_inputs())
-        parts += source.split(found, part_bytes)
-        inputs += [(source.name, each) for each in found]
-    inputs.sort(key=lambda pair: (pair[0], pair[1].digest, pair[1].path))
-    return Plan(parts, inputs)
+    listed = [each for settings in _by_name(recipe.source) for each in _list(settings)]
+    config = {"source": [settings.model_dump(mode="json") for settings in _by_name(recipe.source)]}
+    stage = Stage("survey", run_dir, config, 0, {"listing": digest_of([asdict(each) for each in listed])})
+    known = _known(stage)
+    work_to_do, words = stage.open()
+    engine.reporter.say(f"survey {words}" if words else "survey")
+    if work_to_do:
+        new = [each for each in listed if _key(each.source, each.path, each.stamp) not in known]
+        write_bytes(stage.work_path("listed.json"), json.dumps([asdict(each) for each in new]).encode())
+        write_parquet(
+            stage.work_path("known.parquet"), iter([_rows([known[key] for key in _keys(listed) if key in known])]), SURVEYED
+        )
+        steps = [Items("files", SurveyFiles(stage, tuple(recipe.source))), Items("commit", CommitSurvey(stage, len(_batches(new))))]
+        manifest = engine.run(stage, steps, sum(each.size for each in new) / RATE)
+        totals = manifest.totals
+        engine.reporter.say(f"  {totals['inputs']:,} inputs, {totals['bytes'] / 1e6:.1f} MB as stored; {len(new):,} of them read")
+    return _plan(recipe, read_columns(stage.path("inputs.parquet"), SURVEYED.names).to_pylist())
 
 
-def _look_at(source: Source, paths: list[str]) -> list[Input]:
-    if all(isinstance(url_to_fs(path)[0], LocalFileSystem) for path in paths[:1]):
-        return [source.survey(path) for path in paths]
-    with ThreadPoolExecutor(READERS) as readers:
-        return list(readers.map(source.survey, paths))
+@dataclass
+class SurveyFiles:
+    """Surveys a batch of files."""
+
+    stage: Stage
+    sources: tuple[SourceSettings, ...]
+
+    def sizes(self) -> list[int]:
+        """Stored bytes of each batch."""
+        return [sum(each.size for each in batch) for batch in _batches(_listed(self.stage))]
+
+    def setup(self) -> None:
+        """Reads the list."""
+        self._batches = _batches(_listed(self.stage))
+        self._sources: dict[str, Source] = {each.name: open_source(each) for each in self.sources}
+
+    def __call__(self, number: int) -> Receipt:
+        """Writes the batch's rows, in the list's order."""
+        batch = self._batches[number]
+        if is_local(batch[0].path):
+            found = [self._look_at(each) for each in batch]
+        else:
+            with ThreadPoolExecutor(READERS) as readers:
+                found = list(readers.map(self._look_at, batch))
+        rows = [{"source": each.source, "stamp": each.stamp, **asdict(seen)} for each, seen in zip(batch, found, strict=True)]
+        write_parquet(self.stage.work_path(f"{number:05d}.parquet"), iter([_rows(rows)]), SURVEYED)
+        return {"inputs": len(batch), "unreadable": sum(bool(seen.unreadable) for seen in found)}
+
+    def _look_at(self, each: Listed) -> Input:
+        return self._sources[each.source].survey(each.path)
+
+
+@dataclass
+class CommitSurvey:
+    """Puts the batches together, and what was known before."""
+
+    stage: Stage
+    batches: int
+
+    def sizes(self) -> list[int]:
+        """One item."""
+        return [0]
+
+    def setup(self) -> None:
+        """Nothing to open."""
+
+    def __call__(self, number: int) -> Receipt:
+        """Commits the stage."""
+        self.stage.all_receipts("files", self.batches)
+        names = ["known.parquet", *(f"{batch:05d}.parquet" for batch in range(self.batches))]
+        table = pa.concat_tables([read_columns(self.stage.work_path(name), SURVEYED.names) for name in names])
+        table = table.cast(SURVEYED).sort_by([("source", "ascending"), ("path", "ascending")]).combine_chunks()
+        written = write_parquet(self.stage.path("inputs.parquet"), iter(table.to_batches()), SURVEYED)
+        totals = {"inputs": table.num_rows, "bytes": sum(table["size"].to_pylist())}
+        self.stage.commit([FileEntry("inputs.parquet", table.num_rows, *written)], totals, {})
+        return totals
 
 
 def part_bytes_of(part: Part) -> int:
@@ -97,6 +200,80 @@ def part_bytes_of(part: Part) -> int:
     return sum(each.size for each in part.inputs)
 
 
+def _by_name(sources: Sequence[SourceSettings]) -> list[SourceSettings]:
+    return sorted(sources, key=lambda source: source.name)
+
+
+def _list(settings: SourceSettings) -> Iterator[Listed]:
+    for path in sorted(open_source(settings).list_inputs()):
+        try:
+            yield Listed(settings.name, path, *_size_and_stamp(path))
+        except OSError:  # the survey will say what is wrong with it
+            yield Listed(settings.name, path, 0, "")
+
+
+def _size_and_stamp(path: str) -> tuple[int, str]:
+    fs, name = url_to_fs(path)
+    if is_local(path):  # of what a link points at, which fsspec would not look at
+        found = os.stat(name)
+        return found.st_size, f"{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}-{found.st_ino}"
+    return int(fs.info(name)["size"] or 0), str(fs.ukey(name))
+
+
+def _listed(stage: Stage) -> list[Listed]:
+    return [Listed(**each) for each in json.loads(read_bytes(stage.work_path("listed.json")))]
+
+
+def _batches(listed: Sequence[Listed]) -> list[list[Listed]]:
+    batches: list[list[Listed]] = []
+    size = 0
+    for each in listed:
+        if not batches or size + each.size > BATCH_BYTES or len(batches[-1]) >= BATCH_FILES:
+            batches.append([])
+            size = 0
+        batches[-1].append(each)
+        size += each.size
+    return batches
+
+
+def _known(stage: Stage) -> dict[str, dict]:
+    """Rows of an earlier survey with the same sources that are still good, by what they were listed as."""
+    try:
+        earlier = read_manifest(stage.folder)
+        rows = read_columns(join(stage.folder, "inputs.parquet"), SURVEYED.names).to_pylist()
+    except Exception:  # none, or not to be used: everything is surveyed
+        return {}
+    now = {source["name"]: source for source in stage.config["source"]}
+    same = {source["name"] for source in earlier.config.get("source", []) if now.get(source["name"]) == source}
+    good = [row for row in rows if row["source"] in same and row["stamp"] and not row["unreadable"]]
+    return {_key(row["source"], row["path"], row["stamp"]): row for row in good}
+
+
+def _key(source: str, path: str, stamp: str) -> str:
+    return json.dumps([source, path, stamp])
+
+
+def _keys(listed: Sequence[Listed]) -> list[str]:
+    return [_key(each.source, each.path, each.stamp) for each in listed]
+
+
+def _rows(rows: list[dict]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist(rows, schema=SURVEYED)
+
+
+def _plan(recipe: Recipe, rows: list[dict]) -> Plan:
+    names = {field.name for field in fields(Input)}
+    surveyed = [(row["source"], _input({name: value for name, value in row.items() if name in names})) for row in rows]
+    parts: list[Part] = []
+    for settings in _by_name(recipe.source):
+        parts += open_source(settings).split([each for name, each in surveyed if name == settings.name], recipe.part_bytes)
+    return Plan(parts, sorted(surveyed, key=lambda pair: (pair[0], pair[1].digest, pair[1].path)))
+
+
 def _part(values: dict) -> Part:
-    inputs = tuple(Input(**{**each, "units": tuple(each["units"])}) for each in values.pop("inputs"))
+    inputs = tuple(_input(each) for each in values.pop("inputs"))
     return Part(inputs=inputs, **values)
+
+
+def _input(values: dict) -> Input:
+    return Input(**{**values, "units": tuple(values["units"])})

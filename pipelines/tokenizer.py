@@ -8,7 +8,7 @@ A document is in the sample or not by a keyed hash of its doc_id, whatever else 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from contracts.manifest import FileEntry, Manifest
 from contracts.schemas import DOCUMENT
 from pipelines.corpus import Corpus, check_parts, find_corpus, read_columns
 from pipelines.engine import Engine
+from pipelines.graph import Items
 from pipelines.recipe import Recipe
 from pipelines.stage import Receipt, Stage
 from pipelines.storage import read_bytes, read_manifest, write_bytes, write_parquet
@@ -43,18 +44,13 @@ def tokenizer(recipe: Recipe, run_dir: str, input_dir: str, engine: Engine) -> M
     engine.reporter.say(f"tokenizer {words}" if words else "tokenizer")
     if not work_to_do:
         return read_manifest(stage.folder)
-    parts: list[FileEntry] = []
-    if corpus is not None:
-        parts = corpus.parts()
-        shares = sample_shares(corpus, settings)
-        work = SamplePart(stage, corpus, recipe.seed, shares, parts)
-        sampled = engine.run_step(stage, "sample", work, [part.bytes for part in parts], RATE)
-        size = sum(receipt["bytes"] for receipt in sampled)
-    else:
-        size = 0
-    receipts = engine.run_step(stage, "train", MakeVocabulary(stage, settings, len(parts)), [size], 1e6)
-    made = receipts[0]
-    return stage.commit([FileEntry(**made["file"])], made["totals"], made["statistics"])
+    if corpus is None:
+        write_bytes(stage.work_path("given.json"), given_tokenizer(settings.path))
+        return engine.run(stage, [Items("train", MakeVocabulary(stage, settings, 0))], 0)
+    sample = SamplePart(stage, corpus, recipe.seed, sample_shares(corpus, settings))
+    sizes = sample.sizes()
+    steps = [Items("sample", sample), Items("train", MakeVocabulary(stage, settings, len(sizes)))]
+    return engine.run(stage, steps, sum(sizes) / RATE)
 
 
 def sample_shares(corpus: Corpus, settings: TokenizerSettings) -> dict[str, float]:
@@ -62,7 +58,7 @@ def sample_shares(corpus: Corpus, settings: TokenizerSettings) -> dict[str, floa
 
     The sample's bytes are dealt to sources by weight; a source too small for its share gives all it has.
     """
-    sizes = read_manifest(corpus.dedup_dir).statistics["source_bytes"]
+    sizes = corpus.dedup.manifest.statistics["source_bytes"]
     weights = {name: settings.weights.get(name, 0.0) if settings.weights else float(size) for name, size in sizes.items()}
     total = sum(weights.values()) or 1.0
     return {name: min(1.0, settings.sample_bytes * weights[name] / total / size) if size else 0.0 for name, size in sizes.items()}
@@ -76,15 +72,18 @@ class SamplePart:
     corpus: Corpus
     seed: int
     shares: dict[str, float]
-    parts: Sequence[FileEntry]
+
+    def sizes(self) -> list[int]:
+        """Bytes of each part."""
+        return [part.bytes for part in self.corpus.parts()]
 
     def setup(self) -> None:
         """Nothing to open."""
 
     def __call__(self, number: int) -> Receipt:
         """One part."""
-        part = self.parts[number]
-        check_parts(self.corpus.curate_dir, [part])
+        part = self.corpus.parts()[number]
+        check_parts(self.corpus.curate.folder, [part])
         table = self.corpus.read(part, ("doc_id", "text"))
         below = self.shares[part.stratum] * 2.0**64
         keys = [xxhash.xxh3_64_intdigest(doc_id, self.seed) for doc_id in table["doc_id"].to_pylist()]
@@ -97,11 +96,15 @@ class SamplePart:
 
 @dataclass
 class MakeVocabulary:
-    """Trains on the sample, or takes over an existing tokenizer.json; the stage's single item."""
+    """Trains on the sample, or takes over an existing tokenizer.json, and commits the stage; a single item."""
 
     stage: Stage
     settings: TokenizerSettings
     parts: int
+
+    def sizes(self) -> list[int]:
+        """Bytes of the sample."""
+        return [sum(receipt["bytes"] for receipt in self.stage.all_receipts("sample", self.parts))]
 
     def setup(self) -> None:
         """Nothing to open."""
@@ -109,16 +112,16 @@ class MakeVocabulary:
     def __call__(self, number: int) -> Receipt:
         """The whole vocabulary."""
         if self.settings.path:
-            made = adopt(given_tokenizer(self.settings.path).decode(errors="replace"), self.settings.path, self.settings.mask_count)
+            given = read_bytes(self.stage.work_path("given.json")).decode(errors="replace")
+            made = adopt(given, self.settings.path, self.settings.mask_count)
             Encoder(made.json, self.settings.engine)  # says now what the shard stage would only find later
         else:
             made = train(self._texts(), self.settings)
         written = write_bytes(self.stage.path("tokenizer.json"), (made.json + "\n").encode())
-        return {
-            "file": vars(FileEntry("tokenizer.json", made.size, *written)),
-            "totals": {"vocab_size": made.size, "control_tokens": len(made.control_ids)},
-            "statistics": {"control_ids": made.control_ids, "tokens_by_length": _lengths(made)},
-        }
+        totals = {"vocab_size": made.size, "control_tokens": len(made.control_ids)}
+        statistics = {"control_ids": made.control_ids, "tokens_by_length": _lengths(made)}
+        self.stage.commit([FileEntry("tokenizer.json", made.size, *written)], totals, statistics)
+        return {"vocab_size": made.size}
 
     def _texts(self) -> Iterator[str]:
         """The sample; never empty where there is any text, since each part also keeps its document of the lowest key aside."""
@@ -153,7 +156,7 @@ def _config(settings: TokenizerSettings) -> dict[str, object]:
 def _upstream(corpus: Corpus | None, settings: TokenizerSettings) -> dict[str, str]:
     if corpus is None:
         return {"tokenizer.json": xxhash.xxh3_128_hexdigest(given_tokenizer(settings.path))}
-    return {"curate": read_manifest(corpus.curate_dir).digest, "dedup": read_manifest(corpus.dedup_dir).digest}
+    return {"curate": corpus.curate.digest, "dedup": corpus.dedup.digest}
 
 
 def _lengths(vocabulary: Vocabulary) -> list[int]:

@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-import awkward
-import gigatoken
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -75,6 +73,8 @@ _SLOW = 'Set tokenizer.engine = "tokenizers" to encode with the reference, about
 
 
 def _load_fast(text_only: str) -> Any:
+    import gigatoken  # here, as awkward below: a third of a second that only encoding needs
+
     try:
         return gigatoken.Tokenizer.from_json(text_only)
     except Exception as error:  # it raises whatever its Rust side did
@@ -91,8 +91,10 @@ def line_ends(tokenizer_json: str, vocab_size: int) -> npt.NDArray[np.bool_]:
     return ends
 
 
-def _as_bytestrings(text: pa.LargeStringArray) -> awkward.Array:
+def _as_bytestrings(text: pa.LargeStringArray) -> Any:
     """The same buffers as an awkward array of bytestrings, without a copy."""
+    import awkward
+
     _, offsets_buffer, data_buffer = text.buffers()
     offsets = np.frombuffer(offsets_buffer, np.int64)[text.offset : text.offset + len(text) + 1]
     data = np.frombuffer(data_buffer, np.uint8) if data_buffer is not None else np.zeros(0, np.uint8)

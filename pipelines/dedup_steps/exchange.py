@@ -6,7 +6,7 @@ and drops the pairs whose signatures say that they are well below the threshold.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,9 +16,12 @@ from dedup.banding import Banding
 from dedup.config import DedupSettings
 from dedup.lsh import band_keys, candidate_pairs
 from dedup.verify import estimate, worth_measuring
-from pipelines.corpus import load_array, save_array
+from pipelines.corpus import Committed, load_array, save_array
 from pipelines.stage import Receipt, Stage
 from pipelines.storage import write_bytes
+
+BLOCK_ROW = 16
+"""Bytes of a block for each document and band: a key and a node."""
 
 KEY_RANGES = 16
 """Ranges that band keys are dealt to: the parallelism of the matching, and the share of an exchange that one worker holds."""
@@ -32,27 +35,26 @@ class EmitBlocks:
     """A part's signatures to blocks of (band key, node) by key range."""
 
     stage: Stage
+    curated: Committed
     bands: Banding
     chosen: range
-    done: frozenset[int]
-    """Key ranges that have receipts already."""
 
-    def __call__(self, part: int) -> Iterator[tuple[bytes, bytes]]:
-        """Blocks of one part: (range in four bytes, uint64[2, k] keys and nodes)."""
-        node = np.asarray(load_array(self.stage.work_path(f"{part:05d}.nodes.npy")))
+    def sizes(self) -> list[int]:
+        """Bytes of each part."""
+        return [part.bytes for part in self.curated.parts()]
+
+    def __call__(self, place: int, wanted: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        """Blocks of one part for the wanted ranges: (range, uint64[2, k] keys and nodes)."""
+        node = np.asarray(load_array(self.stage.work_path(f"{place:05d}.nodes.npy")))
         rows = np.flatnonzero(node >= 0)
-        values = np.asarray(load_array(self.stage.work_path(f"{part:05d}.signatures.npy")))[rows].astype(np.uint32, copy=False)
+        values = np.asarray(load_array(self.stage.work_path(f"{place:05d}.signatures.npy")))[rows].astype(np.uint32, copy=False)
         keys = np.concatenate([band_keys(values, self.bands, band) for band in self.chosen])
         nodes = np.tile(node[rows].astype(np.uint64), len(self.chosen))
         number = (keys >> np.uint64(60)).astype(np.int64)  # KEY_RANGES = 2^4
-        for each in range(KEY_RANGES):
+        for each in wanted:
             mine = number == each
-            if each not in self.done and mine.any():
-                yield range_key(each), np.stack([keys[mine], nodes[mine]]).tobytes()
-
-    def empty_blocks(self) -> list[tuple[bytes, bytes]]:
-        """One empty block for each range that is still to be done."""
-        return [(range_key(each), b"") for each in range(KEY_RANGES) if each not in self.done]
+            if mine.any():
+                yield each, np.stack([keys[mine], nodes[mine]]).tobytes()
 
 
 @dataclass
@@ -63,6 +65,12 @@ class MatchRange:
     settings: DedupSettings
     step: str
     parts: int
+    rows: int
+    """Documents times bands."""
+
+    def sizes(self) -> list[int]:
+        """Bytes of the blocks of each range, about."""
+        return [self.rows * BLOCK_ROW // KEY_RANGES] * KEY_RANGES
 
     def __call__(self, number: int, blocks: Iterable[bytes]) -> Receipt:
         """Writes the pairs of one range: int64[p, 2], nodes in priority order, ascending."""
@@ -70,7 +78,7 @@ class MatchRange:
         joined = np.concatenate(arrays, axis=1)
         found = candidate_pairs(joined[0], joined[1].astype(np.int64), self.settings.bucket_cap)
         near = found[self._near(found)]
-        write_bytes(self.stage.work_path("pairs", f"{self.step}-{number:02d}.npy"), save_array(near))
+        write_bytes(self.stage.work_path(pairs_file(self.step, number)), save_array(near))
         return {"found": len(found), "near": len(near)}
 
     def _near(self, pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
@@ -107,6 +115,6 @@ class Signatures:
         return self._parts[part]
 
 
-def range_key(number: int) -> bytes:
-    """The Beam key of a range: fixed width, so that it encodes the same everywhere."""
-    return number.to_bytes(4, "big")
+def pairs_file(step: str, number: int) -> str:
+    """Where a range leaves its pairs, relative to the work folder."""
+    return f"pairs/{step}-{number:02d}.npy"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +10,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from contracts.manifest import FileEntry
 from dedup.config import DedupSettings
 from dedup.exact import exact_keepers
 from dedup.keepers import priority_order
 from dedup.minhash import signatures
-from pipelines.corpus import check_parts, column, load_array, read_columns, save_array
+from pipelines.corpus import Committed, check_parts, column, load_array, read_columns, save_array
 from pipelines.stage import Receipt, Stage
 from pipelines.storage import join, write_bytes
 
@@ -29,18 +27,21 @@ class SignPart:
     """Signatures of a part."""
 
     stage: Stage
-    curate_dir: str
-    parts: Sequence[FileEntry]
+    curated: Committed
     settings: DedupSettings
+
+    def sizes(self) -> list[int]:
+        """Bytes of each part."""
+        return [part.bytes for part in self.curated.parts()]
 
     def setup(self) -> None:
         """Nothing to open."""
 
     def __call__(self, number: int) -> Receipt:
         """Writes work/PART.signatures.npy and work/PART.documents.npy."""
-        part = self.parts[number]
-        check_parts(self.curate_dir, [part])
-        table = read_columns(join(self.curate_dir, part.path), ("doc_id", "content_hash", "stars", "text"))
+        part = self.curated.parts()[number]
+        check_parts(self.curated.folder, [part])
+        table = read_columns(join(self.curated.folder, part.path), ("doc_id", "content_hash", "stars", "text"))
         rows = np.zeros(table.num_rows, DOCUMENT_ROW)
         values = np.zeros((0, self.settings.num_perm), np.uint32)
         if table.num_rows:
@@ -66,6 +67,11 @@ class RankDocuments:
 
     stage: Stage
     parts: int
+    documents: int
+
+    def sizes(self) -> list[int]:
+        """One item; bytes of what is ranked."""
+        return [self.documents * DOCUMENT_ROW.itemsize]
 
     def setup(self) -> None:
         """Nothing to open."""

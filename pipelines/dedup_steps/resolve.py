@@ -10,15 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from contracts.manifest import FileEntry
 from dedup.config import DedupSettings
 from dedup.keepers import components, greedy
 from dedup.lsh import unique_pairs
 from dedup.shingles import shingle_sets
 from dedup.verify import jaccard
-from pipelines.corpus import check_parts, column, load_array, read_columns, save_array
+from pipelines.corpus import Committed, check_parts, column, load_array, read_columns, save_array
 from pipelines.stage import Receipt, Stage
-from pipelines.storage import join, names_in, write_bytes
+from pipelines.storage import join, write_bytes
 
 RESOLVED = np.dtype([("node", "<i8"), ("keeper", "<i8"), ("jaccard", "<f8")])
 
@@ -31,14 +30,20 @@ class GroupPairs:
     """Connected components of the candidate pairs, dealt to batches; the single item of its step."""
 
     stage: Stage
+    parts: int
+    pair_files: Sequence[str]
+    """What the exchanges wrote, relative to the work folder."""
+
+    def sizes(self) -> list[int]:
+        """One item."""
+        return [0]
 
     def setup(self) -> None:
         """Nothing to open."""
 
     def __call__(self, number: int) -> Receipt:
         """Writes batches/BATCH.npy and each part's members."""
-        folder = self.stage.work_path("pairs")
-        pairs = unique_pairs(*(np.asarray(load_array(join(folder, name))) for name in names_in(folder) if name.endswith(".npy")))
+        pairs = unique_pairs(*(np.asarray(load_array(self.stage.work_path(name))) for name in self.pair_files))
         place = np.asarray(load_array(self.stage.work_path("places.npy")))
         labels = components(pairs, len(place))
         members = np.unique(pairs)
@@ -47,12 +52,9 @@ class GroupPairs:
         of_pair = batch_of[np.searchsorted(members, pairs[:, 0])] if len(pairs) else np.zeros(0, np.int64)
         for batch in range(len(batch_shingles)):
             write_bytes(self.stage.work_path("batches", f"{batch:05d}.npy"), save_array(pairs[of_pair == batch]))
-        for part in range(self._parts()):
+        for part in range(self.parts):
             write_bytes(self.stage.work_path(f"{part:05d}.members.npy"), save_array(members[place[members, 0] == part]))
         return {"pairs": len(pairs), "batches": len(batch_shingles), "batch_shingles": batch_shingles}
-
-    def _parts(self) -> int:
-        return sum(name.endswith(".nodes.npy") for name in names_in(self.stage.work_path()))
 
     def _shingles(self, place: npt.NDArray[np.int64], members: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         counts = np.zeros(len(members), np.int64)
@@ -68,22 +70,25 @@ class MakeSets:
     """Shingle sets of a part's documents that are in any candidate pair."""
 
     stage: Stage
-    curate_dir: str
-    parts: Sequence[FileEntry]
+    curated: Committed
     settings: DedupSettings
+
+    def sizes(self) -> list[int]:
+        """Bytes of each part."""
+        return [part.bytes for part in self.curated.parts()]
 
     def setup(self) -> None:
         """Nothing to open."""
 
     def __call__(self, number: int) -> Receipt:
         """Writes PART.sets.npy and PART.set_offsets.npy, in the order of PART.members.npy."""
-        part = self.parts[number]
+        part = self.curated.parts()[number]
         members = np.asarray(load_array(self.stage.work_path(f"{number:05d}.members.npy")))
         values, offsets = np.zeros(0, np.uint64), np.zeros(1, np.int64)
         if len(members):
-            check_parts(self.curate_dir, [part])
+            check_parts(self.curated.folder, [part])
             rows = load_array(self.stage.work_path("places.npy"))[members, 1]
-            table = read_columns(join(self.curate_dir, part.path), ("text",)).take(pa.array(np.asarray(rows)))
+            table = read_columns(join(self.curated.folder, part.path), ("text",)).take(pa.array(np.asarray(rows)))
             values, offsets = shingle_sets(column(table, "text"), self.settings)
         write_bytes(self.stage.work_path(f"{number:05d}.sets.npy"), save_array(values))
         write_bytes(self.stage.work_path(f"{number:05d}.set_offsets.npy"), save_array(offsets))
@@ -96,6 +101,10 @@ class ResolveBatch:
 
     stage: Stage
     threshold: float
+
+    def sizes(self) -> list[int]:
+        """Bytes of the shingle sets of each batch."""
+        return [8 * shingles for shingles in self.stage.receipt("group", 0)["batch_shingles"]]
 
     def setup(self) -> None:
         """Nothing to open."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,7 @@ import pyarrow.compute as pc
 
 from contracts.manifest import FileEntry
 from contracts.schemas import REMOVAL
-from pipelines.corpus import REMOVED_ROWS, load_array, read_columns, save_array
+from pipelines.corpus import REMOVED_ROWS, Committed, load_array, read_columns, save_array
 from pipelines.dedup_steps.resolve import RESOLVED
 from pipelines.stage import Receipt, Stage
 from pipelines.storage import join, write_bytes, write_parquet
@@ -27,16 +26,20 @@ class SettleRemovals:
 
     stage: Stage
     parts: int
-    batches: int
+
+    def sizes(self) -> list[int]:
+        """One item."""
+        return [0]
 
     def setup(self) -> None:
         """Nothing to open."""
 
     def __call__(self, number: int) -> Receipt:
         """Writes removals/*.parquet, ordered by doc_id, and removed_rows/PART.npy."""
+        batches = self.stage.receipt("group", 0)["batches"]
         near = np.concatenate(
             [np.zeros(0, RESOLVED)]
-            + [np.asarray(load_array(self.stage.work_path("resolved", f"{b:05d}.npy"))) for b in range(self.batches)]
+            + [np.asarray(load_array(self.stage.work_path("resolved", f"{batch:05d}.npy"))) for batch in range(batches)]
         )
         place = np.asarray(load_array(self.stage.work_path("places.npy"))).reshape(-1, 2)
         exact = np.asarray(load_array(self.stage.work_path("exact.npy"))).reshape(-1, 4)
@@ -86,16 +89,19 @@ class MarkPart:
     """Counts of what is kept and what is not, by source and language."""
 
     stage: Stage
-    curate_dir: str
-    parts: Sequence[FileEntry]
+    curated: Committed
+
+    def sizes(self) -> list[int]:
+        """Bytes of each part."""
+        return [part.bytes for part in self.curated.parts()]
 
     def setup(self) -> None:
         """Nothing to open."""
 
     def __call__(self, number: int) -> Receipt:
         """One part."""
-        part = self.parts[number]
-        table = read_columns(join(self.curate_dir, part.path), ("source", "language", "text"))
+        part = self.curated.parts()[number]
+        table = read_columns(join(self.curated.folder, part.path), ("source", "language", "text"))
         gone = np.zeros(table.num_rows, np.bool_)
         gone[load_array(self.stage.path(REMOVED_ROWS, f"{number:05d}.npy"))] = True
         lengths = np.asarray(pc.binary_length(table["text"]).cast(pa.int64()))

@@ -1,38 +1,106 @@
+"""A stage's steps on Beam's local engine, in each of its modes, and through its job service as a cluster's would take them."""
+
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from contracts.errors import ConfigError, InputError, SpanmillError
-from pipelines.beam_options import check
+from contracts.errors import EngineError, InputError, SpanmillError, StageError
+from contracts.manifest import Manifest
 from pipelines.engine import Engine
+from pipelines.graph import Exchange, Items, Step
 from pipelines.progress import Reporter
 from pipelines.stage import Receipt, Stage
-from pipelines.storage import write_bytes
+from pipelines.storage import read_bytes, write_bytes
+
+EMBEDDED = ("--runner=PortableRunner", "--job_endpoint=embed", "--environment_type=LOOPBACK")
+"""The protocol of clusters without a cluster: the job goes through a job service, and workers must check in."""
+
+MODES = [("--direct_running_mode=in_memory",), ("--direct_running_mode=multi_processing", "--direct_num_workers=2"), EMBEDDED]
 
 
 @dataclass
 class Square:
     """Writes a file and counts its calls in another."""
 
-    folder: str
+    stage: Stage
+    items: int
     fails: tuple[int, ...] = ()
     bug: bool = False
+
+    def sizes(self) -> list[int]:
+        return [1] * self.items
+
+    def setup(self) -> None:
+        self.ready = True
+
+    def __call__(self, number: int) -> Receipt:
+        assert self.ready
+        if number in self.fails and self.bug:
+            raise ZeroDivisionError("a bug")
+        if number in self.fails:
+            raise InputError(f"item {number} holds [brackets] and\nlines")
+        with Path(self.stage.work_path(f"calls-{number}")).open("a") as calls:
+            calls.write("x")
+        write_bytes(self.stage.work_path(str(number)), b"done")
+        return {"square": number * number}
+
+
+@dataclass
+class Deal:
+    """Emits each place's number to every item that it divides."""
+
+    places: int
+    items: int
+
+    def sizes(self) -> list[int]:
+        return [1] * self.places
+
+    def __call__(self, place: int, wanted: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        return ((item, bytes([place])) for item in wanted if item % (place + 1) == 0)
+
+
+@dataclass
+class Collect:
+    """Notes which places' blocks came."""
+
+    items: int
+
+    def sizes(self) -> list[int]:
+        return [1] * self.items
+
+    def __call__(self, number: int, blocks: Iterable[bytes]) -> Receipt:
+        return {"places": sorted(block[0] for block in blocks if block)}
+
+
+@dataclass
+class Commit:
+    """Adds up the squares."""
+
+    stage: Stage
+    items: int
+
+    def sizes(self) -> list[int]:
+        return [0]
 
     def setup(self) -> None:
         """Nothing to open."""
 
     def __call__(self, number: int) -> Receipt:
-        if number in self.fails and self.bug:
-            raise ZeroDivisionError("a bug")
-        if number in self.fails:
-            raise InputError(f"item {number} holds [brackets] and\nlines")
-        with (Path(self.folder) / f"calls-{number}").open("a") as calls:
-            calls.write("x")
-        write_bytes(f"{self.folder}/{number}", b"done")
-        return {"square": number * number}
+        receipts = self.stage.all_receipts("squares", self.items)
+        places = [receipt["places"] for receipt in self.stage.all_receipts("exchange", 12)]
+        calls = [read_bytes(self.stage.work_path(f"calls-{number}")).decode() for number in range(self.items)]
+        self.stage.commit([], {"sum": sum(receipt["square"] for receipt in receipts)}, {"places": places, "calls": calls})
+        return {"committed": True}
+
+
+def steps(stage: Stage, **values: object) -> list[Step]:
+    squares = Square(stage, 9, **values)  # type: ignore[arg-type]
+    return [Items("squares", squares), Exchange("exchange", Deal(3, 12), Collect(12)), Items("commit", Commit(stage, 9))]
 
 
 @pytest.fixture(autouse=True)
@@ -44,52 +112,109 @@ def _workers_find_this_module(monkeypatch: pytest.MonkeyPatch) -> None:
 def stage(tmp_path: Path) -> Stage:
     made = Stage("curate", str(tmp_path / "run"), {}, 0, {})
     made.open()
+    write_bytes(made.work_path("begun"), b"")
     return made
 
 
-@pytest.mark.parametrize("mode", ["in_memory", "multi_processing"])
-def test_every_item_is_done_once_and_its_receipt_comes_back_in_order(stage: Stage, tmp_path: Path, mode: str) -> None:
-    engine = Engine((f"--direct_running_mode={mode}",), Reporter(quiet=True))
-    assert [r["square"] for r in engine.run_step(stage, "s", Square(str(tmp_path)), [1] * 7, 1.0)] == [n * n for n in range(7)]
-    assert [r["square"] for r in engine.run_step(stage, "s", Square(str(tmp_path)), [1] * 7, 1.0)] == [n * n for n in range(7)]
-    assert all((tmp_path / f"calls-{n}").read_text() == "x" for n in range(7))
+def run(stage: Stage, options: tuple[str, ...], **values: object) -> Manifest:
+    return Engine(options, Reporter(quiet=True)).run(stage, steps(stage, **values), seconds=1.0)
 
 
-@pytest.mark.parametrize("mode", ["in_memory", "multi_processing"])
-def test_an_error_of_a_worker_keeps_its_kind_and_words_and_the_rest_is_kept(
-    stage: Stage, tmp_path: Path, mode: str, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("options", MODES)
+def test_steps_follow_one_another_and_every_item_is_done_once(stage: Stage, options: tuple[str, ...]) -> None:
+    made = run(stage, options)
+    assert made.totals == {"sum": sum(n * n for n in range(9))}
+    assert made.statistics["calls"] == ["x"] * 9
+    assert made.statistics["places"] == [[place for place in range(3) if item % (place + 1) == 0] for item in range(12)]
+
+
+@pytest.mark.parametrize("options", MODES)
+def test_an_error_of_a_worker_keeps_its_kind_and_words_and_what_is_done_is_kept(
+    stage: Stage, options: tuple[str, ...], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    engine = Engine((f"--direct_running_mode={mode}",), Reporter(quiet=True))
     with pytest.raises(InputError, match=r"^item 6 holds \[brackets\] and\nlines$"):
-        engine.run_step(stage, "s", Square(str(tmp_path), fails=(6,)), [1] * 8, 1.0)
-    assert "Traceback" not in capfd.readouterr().err
-    engine.run_step(stage, "s", Square(str(tmp_path)), [1] * 8, 1.0)
-    assert (tmp_path / "6").exists()
+        run(stage, options, fails=(6,))
+    if options is not EMBEDDED:  # there workers are threads that log as pytest has it
+        assert "Traceback" not in capfd.readouterr().err
+    done = stage.done("squares")
+    assert run(stage, options).statistics["calls"] == ["x"] * 9, f"items {done} were done twice"
 
 
-@pytest.mark.parametrize("mode", ["in_memory", "multi_processing"])
-def test_a_bug_in_a_worker_names_the_step_and_the_log(stage: Stage, tmp_path: Path, mode: str) -> None:
-    engine = Engine((f"--direct_running_mode={mode}",), Reporter(quiet=True))
-    with pytest.raises(SpanmillError, match=r"curate: s failed: .*a bug.*Beam's messages are in .*goes on from there"):
-        engine.run_step(stage, "s", Square(str(tmp_path), fails=(1,), bug=True), [1] * 4, 1.0)
+@pytest.mark.parametrize("options", MODES)
+def test_a_bug_in_a_worker_names_the_stage_and_the_log(stage: Stage, options: tuple[str, ...]) -> None:
+    with pytest.raises(SpanmillError, match=r"curate failed: .*a bug.*Beam's messages are in .*goes on from there"):
+        run(stage, options, fails=(1,), bug=True)
 
 
-def test_small_work_starts_no_processes_and_the_runner_is_always_named() -> None:
-    engine = Engine()
-    assert engine._arguments(seconds=0.1, items=100) == ["--runner=FnApiRunner", "--direct_running_mode=in_memory"]
-    assert "--direct_running_mode=multi_processing" in engine._arguments(seconds=1000, items=100)
-    assert "--direct_running_mode=in_memory" in engine._arguments(seconds=1000, items=1)
-    assert Engine(("--runner=SparkRunner",))._arguments(1000, 100) == ["--runner=SparkRunner"]
+@dataclass
+class Sleep:
+    """Items as long as their sizes say, in hundredths of a second."""
+
+    stage: Stage
+
+    def sizes(self) -> list[int]:
+        return [1, 120, 1, 40, 1, 40, 1, 40, 1]
+
+    def setup(self) -> None:
+        """Nothing to open."""
+
+    def __call__(self, number: int) -> Receipt:
+        begin = time.monotonic()
+        time.sleep(self.sizes()[number] / 100)
+        return {"begin": begin, "end": time.monotonic()}
 
 
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [("--runer=X", "Did you mean --runner"), ("--outptu=x", "Did you mean --output"), ("--direct_num_workers=many", "Apache Beam")],
-)
-def test_options_that_nobody_knows_are_refused(given: str, words: str) -> None:
-    with pytest.raises(ConfigError, match=words):
-        check([given], ["--output", "--config"])
+@dataclass
+class Span:
+    stage: Stage
+
+    def sizes(self) -> list[int]:
+        return [0]
+
+    def setup(self) -> None:
+        """Nothing to open."""
+
+    def __call__(self, number: int) -> Receipt:
+        times = self.stage.all_receipts("sleep", 9)
+        self.stage.commit([], {}, {"seconds": max(t["end"] for t in times) - min(t["begin"] for t in times)})
+        return {"committed": True}
 
 
-def test_beams_options_pass() -> None:
-    check(["--runner=SparkRunner", "--direct_num_workers=2", "--direct_running_mode", "in_memory"], ["--output"])
+def test_workers_of_this_machine_share_uneven_items_evenly(stage: Stage) -> None:
+    """245 hundredths on two workers: 1.23 s at best; dealt out beforehand, one worker would have 240 of them."""
+    steps: list[Step] = [Items("sleep", Sleep(stage)), Items("commit", Span(stage))]
+    engine = Engine(("--direct_running_mode=multi_processing", "--direct_num_workers=2"), Reporter(quiet=True))
+    assert engine.run(stage, steps, seconds=1.0).statistics["seconds"] < 1.9
+
+
+def test_a_worker_with_other_versions_is_refused(stage: Stage) -> None:
+    other = Stage(stage.name, stage.run_dir, {}, 0, {}, versions=stage.versions | {"spanmill": "0.0.1"})
+    other.open()
+    with pytest.raises(
+        EngineError, match=r"other versions than the submitter \(spanmill was \"0\.0\.1\", is .*Install the same wheel"
+    ):
+        run(other, EMBEDDED)
+
+
+def test_a_worker_that_does_not_see_the_folder_is_refused(stage: Stage, tmp_path: Path) -> None:
+    elsewhere = Stage(stage.name, str(tmp_path / "on-no-shared-disk"), {}, 0, {})
+    with pytest.raises(EngineError, match=r"does not see what the submitter wrote to .*on-no-shared-disk.*object store"):
+        run(elsewhere, EMBEDDED)
+
+
+def test_a_job_ends_when_another_run_takes_its_folder(stage: Stage) -> None:
+    Stage(stage.name, stage.run_dir, {"other": 1}, 0, {}).open()
+    with pytest.raises(StageError, match=r"belongs to another run now: other was 1, is null"):
+        run(stage, MODES[0])
+
+
+def test_silent_workers_end_the_job_within_the_limit(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.submission.names_in", lambda folder: [])  # no sign of life is seen
+    slow: list[Step] = [Items("sleep", Sleep(stage)), Items("commit", Span(stage))]
+    begin = time.monotonic()
+    with pytest.raises(
+        EngineError,
+        match=r"(no worker began|did not accept the job) within 1 s; the job was cancelled.*spanmill workers.*--worker-timeout",
+    ):
+        Engine(EMBEDDED, Reporter(quiet=True), worker_timeout=1.0).run(stage, slow, seconds=1.0)
+    assert time.monotonic() - begin < 60

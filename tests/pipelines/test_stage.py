@@ -10,7 +10,6 @@ import pytest
 from contracts.errors import OutputError, StageError
 from contracts.manifest import FileEntry, Manifest
 from pipelines.counts import add_up
-from pipelines.engine import write_receipt
 from pipelines.stage import Stage, difference
 from pipelines.storage import digest_file, files_below, names_in, read_manifest, write_bytes
 
@@ -25,6 +24,7 @@ def test_a_fresh_stage_has_work_to_do_and_a_committed_one_has_not(tmp_path: Path
     written = write_bytes(first.path("x.bin"), b"hello")
     first.commit([FileEntry("x.bin", 1, *written)], {"in": 1}, {})
     assert first.open() == (False, "is up to date")
+    first.close()
     assert files_below(first.folder) == ["manifest.json", "x.bin"]
     assert read_manifest(first.folder).files[0].xxh3_64 == digest_file(first.path("x.bin")).xxh3_64
 
@@ -32,7 +32,7 @@ def test_a_fresh_stage_has_work_to_do_and_a_committed_one_has_not(tmp_path: Path
 def test_an_interrupted_stage_keeps_its_receipts(tmp_path: Path) -> None:
     first = stage(tmp_path, a=1)
     first.open()
-    write_receipt(f"{first.progress}/parts", 3, {"n": 7})
+    first.write_receipt("parts", 3, {"n": 7})
     assert stage(tmp_path, a=1).open() == (True, "goes on where it stopped")
     assert first.receipts("parts") == {3: {"n": 7}}
 
@@ -51,7 +51,7 @@ def test_a_torn_receipt_counts_as_missing(tmp_path: Path) -> None:
 def test_a_changed_setting_is_named_and_nothing_stale_is_used(tmp_path: Path, committed: bool) -> None:
     first = stage(tmp_path, a=1, inner={"b": [1, 2]})
     first.open()
-    write_receipt(f"{first.progress}/parts", 0, {"n": 1})
+    first.write_receipt("parts", 0, {"n": 1})
     write_bytes(first.path("x.bin"), b"old")
     if committed:
         first.commit([], {}, {})
@@ -67,7 +67,7 @@ def test_a_worker_of_a_run_with_other_settings_hands_over_nothing(tmp_path: Path
     old, new = stage(tmp_path, a=1), stage(tmp_path, a=2)
     old.open()
     new.open()
-    write_receipt(f"{old.progress}/parts", 0, {"n": 1})  # a leftover worker ends late
+    old.write_receipt("parts", 0, {"n": 1})  # a leftover worker ends late
     assert new.receipts("parts") == {}
     assert new.work_path("x") != old.work_path("x")
 
@@ -114,7 +114,37 @@ def test_torn_files_go_at_the_commit(tmp_path: Path) -> None:
     (tmp_path / "curate" / "documents").mkdir()
     (tmp_path / "curate" / "documents" / "0.parquet.tmp-123").write_bytes(b"half")
     first.commit([], {}, {})
+    first.close()
     assert files_below(first.folder) == ["manifest.json"]
+
+
+def test_a_crash_after_the_commit_leaves_a_finished_stage_that_is_tidied_later(tmp_path: Path) -> None:
+    first = stage(tmp_path)
+    first.open()
+    first.write_receipt("parts", 0, {"n": 1})
+    first.commit([], {}, {})
+    assert stage(tmp_path).open() == (False, "is up to date")
+    assert files_below(first.folder) == ["manifest.json"]
+
+
+def test_a_leftover_job_does_not_commit_into_a_folder_that_is_another_runs(tmp_path: Path) -> None:
+    old = stage(tmp_path, a=1)
+    old.open()
+    stage(tmp_path, a=2).open()
+    with pytest.raises(StageError, match=r"belongs to another run now: a was 2, is 1"):
+        old.commit([], {}, {})
+    assert not (tmp_path / "curate" / "manifest.json").exists()
+
+
+def test_a_receipt_that_a_listing_lacks_is_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = stage(tmp_path)
+    first.open()
+    for number in range(3):
+        first.write_receipt("parts", number, {"n": number})
+    monkeypatch.setattr("pipelines.stage.names_in", lambda folder: ["00000000.json"])
+    assert [receipt["n"] for receipt in first.all_receipts("parts", 3)] == [0, 1, 2]
+    with pytest.raises(StageError, match=r"item 3 of 4 left no receipt.*goes on from here"):
+        first.all_receipts("parts", 4)
 
 
 def test_a_missing_manifest_is_refused_with_the_remedy(tmp_path: Path) -> None:

@@ -1,0 +1,80 @@
+"""What an engine's failure becomes: the error a worker meant, or words on what to do.
+
+Engines hand errors of workers on as text: Beam's local one escapes it, Spark and Flink wrap it in Java traces. Ours carry a mark
+(pipelines.worker.carried) that is found again; what is left is matched against what a wrong set-up is known to look like.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import contracts.errors
+from contracts.errors import EngineError, SpanmillError
+
+_CARRIED = re.compile(r"⟦(\w+)\|([A-Za-z0-9+/=]*)⟧")
+
+_ESCAPED_MARKS = (("\\u27e6", "⟦"), ("\\u27e7", "⟧"), ("\\342\\237\\246", "⟦"), ("\\342\\237\\247", "⟧"))
+"""How the marks look once a layer between has escaped them."""
+
+_OUR_PACKAGES = "beam_runner|configs|contracts|dedup|pipelines|sharding|tokenizer"
+
+SIGNS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (
+        re.compile(rf"No module named '({_OUR_PACKAGES})\b"),
+        "The workers' Python lacks Spanmill: install the same wheel there (for worker pools: into the Python that runs the pool), pass "
+        "it with --extra_package=dist/spanmill-….whl where the engine installs packages, or name a container image that has it.",
+    ),
+    (
+        re.compile(r"No module named '([\w.]+)'"),
+        "The workers' Python lacks a package that Spanmill needs: install the wheel with its dependencies there (constraints.txt has "
+        "the versions).",
+    ),
+    (
+        re.compile(r"Can't get attribute|has no attribute|unexpected keyword argument|unpickl|UnpicklingError"),
+        "The workers probably have another version of Spanmill, Beam or Python than the submitter: install the same wheel on both and "
+        "restart the workers.",
+    ),
+    (
+        re.compile(r"StatusCode\.UNAVAILABLE|failed to connect to all addresses|Connection refused"),
+        "A server of the engine does not answer: see that the job server (--job_endpoint) and the worker pools (--environment_config) "
+        "run and that firewalls let them through.",
+    ),
+)
+"""What a failed job's text tells of its set-up, the most telling first."""
+
+
+def known_error(text: str) -> SpanmillError | None:
+    """The error that a worker of ours raised, if the text carries one."""
+    for escaped, mark in _ESCAPED_MARKS:
+        text = text.replace(escaped, mark)
+    found = _CARRIED.search(text)
+    if not found:
+        return None
+    kind = getattr(contracts.errors, found[1], SpanmillError)
+    error: SpanmillError = kind(base64.b64decode(found[2]).decode())
+    return error
+
+
+@contextmanager
+def translated(label: str, log: str, remote: bool) -> Iterator[None]:
+    """Turns what an engine raises into a SpanmillError or a KeyboardInterrupt. `log`: where Beam's messages are, for the words."""
+    try:
+        yield
+    except (KeyboardInterrupt, SpanmillError):
+        raise
+    except Exception as error:
+        text = str(error)
+        known = known_error(text)
+        if known:
+            raise known from None
+        if "KeyboardInterrupt" in text:  # Beam's in-memory mode wraps it
+            raise KeyboardInterrupt from None
+        where = f" Beam's messages are in {log}." if log else ""
+        advice = next((words for sign, words in SIGNS if sign.search(text)), "") if remote else ""
+        last = text.strip().splitlines()[-1] if text.strip() else type(error).__name__
+        kind = EngineError if advice else SpanmillError
+        words = f"{label} failed: {last[:500]}. {advice}".rstrip()
+        raise kind(f"{words}{where} What is done is kept; the same command goes on from there.") from error

@@ -1,0 +1,270 @@
+"""The Beam graph of a stage: a chain of steps, each a numbered list of items.
+
+    start ─▶ deal ─▶ spread ─▶ do ─▶ wait ─▶ deal ─▶ spread ─▶ do ─▶ wait ─▶ …        one step: deal, spread, do, wait
+
+`deal` names the items that have no receipt yet; `spread` shuffles their numbers to the workers; `do` does an item and leaves its receipt;
+`wait` lets one word through when all items are done. What a number means, workers read from the storage, so the graph is of one size
+whatever the corpus. Every collection is read by one transform only: an engine that recomputes what it lost (Spark) then recomputes no
+more than that.
+
+The keys of all shuffles are fixed-width bytes that the item decides. Beam's own Reshuffle draws keys at random, and an engine that
+recomputes a lost part of such a shuffle may deal an item twice, or to nobody.
+
+Beam's local engine deals a list out to its workers before they begin. There, `deal` names lanes instead, one for each worker, and each
+lane takes the largest item that is left, until none is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import apache_beam as beam
+from apache_beam.pvalue import PCollection
+
+from pipelines.stage import Receipt, Stage
+from pipelines.worker import Session, carried, claimed, do_item, missing_items
+
+WORD = b"go"
+
+NOBODY = 2**32 - 1
+"""The item that is always dealt and is no work, so that a step with nothing to do still passes on the word."""
+
+
+class Work(Protocol):
+    """What a step does with one item. Pickled into workers; opens what it needs in `setup`."""
+
+    def sizes(self) -> Sequence[int]:
+        """Bytes of each item. Called when the steps before are done, on workers and where progress is shown."""
+        ...
+
+    def setup(self) -> None:
+        """Called once in each worker, when the steps before are done."""
+        ...
+
+    def __call__(self, number: int) -> Receipt:
+        """Does item `number`, writes its files, and returns what the receipt says. May run twice, at once."""
+        ...
+
+
+class Emit(Protocol):
+    """Makes the blocks that an exchange brings to its items."""
+
+    def sizes(self) -> Sequence[int]:
+        """Bytes of each place that blocks come from."""
+        ...
+
+    def __call__(self, place: int, wanted: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        """(item, block) for those of the `wanted` items that the place has something for."""
+        ...
+
+
+class BlockWork(Protocol):
+    """What an exchange does with the blocks of one item."""
+
+    def sizes(self) -> Sequence[int]:
+        """Bytes of each item."""
+        ...
+
+    def __call__(self, number: int, blocks: Iterable[bytes]) -> Receipt:
+        """As Work; at least one block is there, and empty ones may be."""
+        ...
+
+
+class Step(Protocol):
+    """A link of the chain: from the word to the word."""
+
+    @property
+    def name(self) -> str:
+        """Names its receipts' folder."""
+        ...
+
+    def sizes(self) -> Sequence[int]:
+        """Bytes of each item."""
+        ...
+
+    def transform(self, stage: Stage, session: Session) -> beam.PTransform:
+        """Its part of the graph."""
+        ...
+
+
+@dataclass(frozen=True)
+class Items:
+    """A step whose items need nothing but the storage."""
+
+    name: str
+    work: Work
+
+    def sizes(self) -> Sequence[int]:
+        """Bytes of each item."""
+        return self.work.sizes()
+
+    def transform(self, stage: Stage, session: Session) -> beam.PTransform:
+        """Its part of the graph."""
+        return _DoItems(self, stage, session)
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A step whose items need blocks from every place: places ─▶ blocks by item ─▶ items."""
+
+    name: str
+    emit: Emit
+    work: BlockWork
+
+    def sizes(self) -> Sequence[int]:
+        """Bytes of each item."""
+        return self.work.sizes()
+
+    def transform(self, stage: Stage, session: Session) -> beam.PTransform:
+        """Its part of the graph."""
+        return _DoExchange(self, stage, session)
+
+
+def build(pipeline: beam.Pipeline, stage: Stage, steps: Sequence[Step], session: Session) -> None:
+    """Chains the steps of a stage."""
+    word: Any = pipeline | "Start" >> beam.Create([WORD], reshuffle=False)
+    for step in steps:
+        word = word | step.name.title() >> step.transform(stage, session)
+
+
+@dataclass
+class _DoItems(beam.PTransform):
+    step: Items
+    stage: Stage
+    session: Session
+
+    def expand(self, word: PCollection[bytes]) -> PCollection[bytes]:
+        number = word | "Deal" >> beam.ParDo(_Deal(self.step, self.stage, self.session)) | "Spread" >> _Spread()
+        done: PCollection[bytes] = number | "Do" >> beam.ParDo(_Do(self.step, self.stage, self.session)) | "Wait" >> _Wait()
+        return done
+
+
+@dataclass
+class _DoExchange(beam.PTransform):
+    step: Exchange
+    stage: Stage
+    session: Session
+
+    def expand(self, word: PCollection[bytes]) -> PCollection[bytes]:
+        place = word | "Deal" >> beam.ParDo(_DealPlaces(self.step, self.stage, self.session)) | "Spread" >> _Spread()
+        item_to_blocks = place | "Emit" >> beam.ParDo(_Emit(self.step, self.stage, self.session)) | "Exchange" >> beam.GroupByKey()
+        done: PCollection[bytes] = (
+            item_to_blocks | "Do" >> beam.ParDo(_DoBlocks(self.step, self.stage, self.session)) | "Wait" >> _Wait()
+        )
+        return done
+
+
+class _Spread(beam.PTransform):
+    """Numbers to the same numbers, dealt to all workers."""
+
+    def expand(self, number: PCollection[int]) -> PCollection[int]:
+        spread: PCollection[int] = number | "Key" >> beam.Map(_keyed) | beam.GroupByKey() | "Number" >> beam.Map(_number)
+        return spread
+
+
+class _Wait(beam.PTransform):
+    """Any number of words to one, when all are there."""
+
+    def expand(self, word: PCollection[bytes]) -> PCollection[bytes]:
+        one: PCollection[bytes] = word | "Key" >> beam.Map(_together) | beam.GroupByKey() | "Word" >> beam.Map(_one)
+        return one
+
+
+def _key(number: int) -> bytes:
+    return number.to_bytes(4, "big")
+
+
+def _keyed(number: int) -> tuple[bytes, int]:
+    return _key(number), number
+
+
+def _number(group: tuple[bytes, Iterable[int]]) -> int:
+    return int.from_bytes(group[0], "big")
+
+
+def _together(word: bytes) -> tuple[bytes, bytes]:
+    return WORD, word
+
+
+def _one(group: tuple[bytes, Iterable[bytes]]) -> bytes:
+    return group[0]
+
+
+class _OnStage(beam.DoFn):
+    """A DoFn that belongs to a step of a stage."""
+
+    def __init__(self, step: Any, stage: Stage, session: Session) -> None:
+        super().__init__()
+        self.step, self.stage, self.session = step, stage, session
+
+    def setup(self) -> None:
+        with carried():
+            self.session.check_in(self.stage)
+
+    def dealt(self, numbers: Sequence[int]) -> Iterator[int]:
+        """The numbers, or as many lanes as are of use."""
+        yield from range(min(self.session.lanes, len(numbers))) if self.session.lanes else numbers
+        yield NOBODY
+
+    def taken(self, dealt: int, step: str, numbers: Sequence[int]) -> Iterable[int]:
+        """What a dealt number stands for."""
+        if dealt == NOBODY:
+            return ()
+        return claimed(self.session, step, numbers) if self.session.lanes else (dealt,)
+
+
+class _Deal(_OnStage):
+    def process(self, word: bytes) -> Iterator[int]:
+        with carried():
+            yield from self.dealt(missing_items(self.stage, self.step.name, self.step.sizes()))
+
+
+class _Do(_OnStage):
+    _ready = False
+
+    def process(self, dealt: int) -> Iterator[bytes]:
+        step: Items = self.step
+        with carried():
+            numbers = missing_items(self.stage, step.name, step.sizes()) if self.session.lanes and dealt != NOBODY else ()
+            for number in self.taken(dealt, step.name, numbers):
+                # Not in `setup`: engines may call that before the steps before are done.
+                if not self._ready:
+                    step.work.setup()
+                    self._ready = True
+                do_item(self.stage, step.name, number, lambda number=number: step.work(number))  # type: ignore[misc]
+        yield WORD
+
+
+class _DealPlaces(_OnStage):
+    def process(self, word: bytes) -> Iterator[int]:
+        with carried():
+            wanted = missing_items(self.stage, self.step.name, self.step.sizes())
+            yield from self.dealt(_largest_first(self.step.emit.sizes()) if wanted else ())
+
+
+class _Emit(_OnStage):
+    def process(self, dealt: int) -> Iterator[tuple[bytes, bytes]]:
+        step: Exchange = self.step
+        with carried():
+            # If this runs again after some items were done, these lack their blocks; they also have receipts and are not done again.
+            wanted = missing_items(self.stage, step.name, step.sizes())
+            if dealt == NOBODY:
+                yield from ((_key(number), b"") for number in wanted)
+                yield _key(NOBODY), b""
+            for place in self.taken(dealt, f"{step.name}-emit", _largest_first(step.emit.sizes())):
+                yield from ((_key(number), block) for number, block in step.emit(place, wanted))
+
+
+class _DoBlocks(_OnStage):
+    def process(self, item_to_blocks: tuple[bytes, Iterable[bytes]]) -> Iterator[bytes]:
+        step: Exchange = self.step
+        number = int.from_bytes(item_to_blocks[0], "big")
+        if number != NOBODY:
+            do_item(self.stage, step.name, number, lambda: step.work(number, item_to_blocks[1]))
+        yield WORD
+
+
+def _largest_first(sizes: Sequence[int]) -> list[int]:
+    return sorted(range(len(sizes)), key=lambda place: (-sizes[place], place))

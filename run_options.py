@@ -1,0 +1,90 @@
+"""Options that all commands that make something share, and what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from pipelines.engine import Engine
+    from pipelines.recipe import Recipe
+    from trainer.config import TrainSettings
+
+
+@dataclass(frozen=True)
+class Options:
+    """One command's options."""
+
+    config: str
+    output: str
+    input: str
+    settings: tuple[str, ...]
+    worker_timeout: float | None
+    no_wait: bool
+    verbose: bool
+    quiet: bool
+    beam: tuple[str, ...]
+
+    def recipe(self) -> Recipe:
+        """The recipe, the trainer's section included in the check. Readies this process for the storage that it names."""
+        from pipelines import storage_options
+        from pipelines.recipe import load
+
+        recipe = load(self.config, list(self.settings))
+        self.train_settings(recipe)
+        storage_options.apply(recipe.storage)
+        return recipe
+
+    def train_settings(self, recipe: Recipe) -> TrainSettings:
+        """The recipe's section `train`, checked by the room that owns it."""
+        from contracts.settings import build
+        from trainer.config import TrainSettings
+
+        return build(TrainSettings, recipe.train, f"{self.config or 'settings'}, section [train]")
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keeps a second run out of the output folder."""
+        from pipelines.storage import locked
+
+        return locked(self.output)
+
+    def engine(self, recipe: Recipe) -> Engine:
+        """Where the job runs."""
+        from pipelines.engine import Engine
+        from pipelines.progress import Reporter
+
+        return Engine(self.beam, Reporter(self.quiet), self.verbose, recipe.storage, self.worker_timeout, wait=not self.no_wait)
+
+
+def making(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options to a command."""
+    for option in (
+        click.option("--quiet", is_flag=True, help="Print the result only."),
+        click.option("--verbose", is_flag=True, help="Show Beam's own messages, and tracebacks of errors."),
+        click.option(
+            "--no-wait", is_flag=True, help="On another engine: submit the job and return. The job itself commits its stage."
+        ),
+        click.option(
+            "--worker-timeout",
+            metavar="SECONDS",
+            type=click.FloatRange(min=1),
+            help="On another engine: give up if no worker begins within this time.  [default: 120; Dataflow 1200]",
+        ),
+        click.option(
+            "--set", "settings", metavar="SECTION.KEY=VALUE", multiple=True, help="Change one setting of the recipe. Repeatable."
+        ),
+        click.option("--input", metavar="DIR", default="", help="Another run to take earlier stages from, if --output lacks them."),
+        click.option("--output", metavar="DIR", required=True, help="The run's folder or URL."),
+        click.option(
+            "--config",
+            metavar="FILE.toml",
+            default="",
+            help="The recipe. Without one: a small one on this machine's Python packages.",
+        ),
+    ):
+        command = option(command)
+    return command

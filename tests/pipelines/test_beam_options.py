@@ -1,0 +1,77 @@
+"""What Beam is told, and what is refused before it is asked."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from contracts.errors import ConfigError, EngineError
+from pipelines.beam_options import arguments, check, is_dry_run, is_local, preflight, workers
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [("--runer=X", "Did you mean --runner"), ("--outptu=x", "Did you mean --output"), ("--direct_num_workers=many", "Apache Beam")],
+)
+def test_options_that_nobody_knows_are_refused(given: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        check([given], ["--output", "--config"])
+
+
+def test_beams_options_pass() -> None:
+    check(["--runner=SparkRunner", "--direct_num_workers=2", "--direct_running_mode", "in_memory"], ["--output"])
+
+
+def test_small_work_starts_no_processes_and_the_runner_is_always_named() -> None:
+    assert arguments([], 0.1, 0) == ["--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"]
+    assert "--direct_running_mode=multi_processing" in arguments([], 1000, 0)
+    assert arguments(["--runner=SparkRunner"], 1000, 0) == ["--runner=SparkRunner"]
+
+
+def test_workers_are_counted_as_beam_counts_them() -> None:
+    assert workers(arguments(["--direct_running_mode=in_memory", "--direct_num_workers=7"], 1000, 0)) == 1
+    assert workers(arguments(["--direct_running_mode=multi_processing", "--direct_num_workers", "3"], 1000, 0)) == 3
+    assert workers(arguments(["--direct_running_mode=multi_processing"], 1000, 0)) >= 1
+
+
+def test_runners_are_known_by_short_and_long_names() -> None:
+    assert is_local([])
+    assert is_local(["--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"])
+    assert not is_local(["--runner", "FlinkRunner"])
+    assert is_dry_run(["--runner=DataflowRunner", "--dry_run=True"])
+    assert not is_dry_run(["--runner=DataflowRunner"])
+
+
+def test_dataflow_gets_a_hint_of_the_memory_unless_one_is_given() -> None:
+    assert arguments(["--runner=DataflowRunner"], 1, 2_000) == ["--runner=DataflowRunner", "--resource_hint=min_ram=2000B"]
+    given = ["--runner=DataflowRunner", "--resource_hint=min_ram=8GB"]
+    assert arguments(given, 1, 2_000) == given
+
+
+def closed_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
+
+
+def test_a_job_server_that_is_not_there_is_named() -> None:
+    with pytest.raises(EngineError, match=r"No job server answers at --job_endpoint=127\.0\.0\.1:\d+"):
+        preflight(["--runner=SparkRunner", f"--job_endpoint=127.0.0.1:{closed_port()}"])
+
+
+def test_a_worker_pool_that_is_not_there_is_named() -> None:
+    port = closed_port()
+    with pytest.raises(EngineError, match=rf"No worker pool answers at .*{port}.*spanmill workers --port={port}"):
+        preflight(["--runner=FlinkRunner", "--environment_type=EXTERNAL", f"--environment_config=localhost:{port}"])
+
+
+def test_a_pool_on_other_machines_is_not_looked_for_from_here() -> None:
+    preflight(["--runner=FlinkRunner", "--environment_type=EXTERNAL", "--environment_config=node7:1", "--job_endpoint=embed"])
+
+
+def test_dataflow_has_no_spanmill_unless_it_is_given() -> None:
+    given = ["--runner=DataflowRunner"]
+    with pytest.raises(ConfigError, match=r"do not have Spanmill.*--sdk_container_image.*--extra_package"):
+        preflight(given)
+    preflight([*given, "--extra_package=dist/spanmill.whl"])
