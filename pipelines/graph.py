@@ -124,9 +124,12 @@ class Exchange:
 
 def build(pipeline: beam.Pipeline, stage: Stage, steps: Sequence[Step], session: Session) -> None:
     """Chains the steps of a stage."""
-    word: Any = pipeline | "Start" >> beam.Create([WORD], reshuffle=False)
+    word: Any = pipeline | "Start" >> beam.Create([WORD], reshuffle=False).with_output_types(bytes)
     for step in steps:
         word = word | step.name.title() >> step.transform(stage, session)
+
+
+# Types are said where they are used: Beam cannot infer them from annotations that are not evaluated, and would pickle keys.
 
 
 @dataclass
@@ -136,8 +139,9 @@ class _DoItems(beam.PTransform):
     session: Session
 
     def expand(self, word: PCollection[bytes]) -> PCollection[bytes]:
-        number = word | "Deal" >> beam.ParDo(_Deal(self.step, self.stage, self.session)) | "Spread" >> _Spread()
-        done: PCollection[bytes] = number | "Do" >> beam.ParDo(_Do(self.step, self.stage, self.session)) | "Wait" >> _Wait()
+        deal, do = _Deal(self.step, self.stage, self.session), _Do(self.step, self.stage, self.session)
+        number = word | "Deal" >> beam.ParDo(deal).with_output_types(int) | "Spread" >> _Spread()
+        done: PCollection[bytes] = number | "Do" >> beam.ParDo(do).with_output_types(bytes) | "Wait" >> _Wait()
         return done
 
 
@@ -148,11 +152,12 @@ class _DoExchange(beam.PTransform):
     session: Session
 
     def expand(self, word: PCollection[bytes]) -> PCollection[bytes]:
-        place = word | "Deal" >> beam.ParDo(_DealPlaces(self.step, self.stage, self.session)) | "Spread" >> _Spread()
-        item_to_blocks = place | "Emit" >> beam.ParDo(_Emit(self.step, self.stage, self.session)) | "Exchange" >> beam.GroupByKey()
-        done: PCollection[bytes] = (
-            item_to_blocks | "Do" >> beam.ParDo(_DoBlocks(self.step, self.stage, self.session)) | "Wait" >> _Wait()
-        )
+        deal, emit = _DealPlaces(self.step, self.stage, self.session), _Emit(self.step, self.stage, self.session)
+        do = _DoBlocks(self.step, self.stage, self.session)
+        place = word | "Deal" >> beam.ParDo(deal).with_output_types(int) | "Spread" >> _Spread()
+        item_to_block = place | "Emit" >> beam.ParDo(emit).with_output_types(tuple[bytes, bytes])
+        item_to_blocks = item_to_block | "Exchange" >> beam.GroupByKey()
+        done: PCollection[bytes] = item_to_blocks | "Do" >> beam.ParDo(do).with_output_types(bytes) | "Wait" >> _Wait()
         return done
 
 
@@ -160,7 +165,8 @@ class _Spread(beam.PTransform):
     """Numbers to the same numbers, dealt to all workers."""
 
     def expand(self, number: PCollection[int]) -> PCollection[int]:
-        spread: PCollection[int] = number | "Key" >> beam.Map(_keyed) | beam.GroupByKey() | "Number" >> beam.Map(_number)
+        keyed = number | "Key" >> beam.Map(_keyed).with_output_types(tuple[bytes, int])
+        spread: PCollection[int] = keyed | beam.GroupByKey() | "Number" >> beam.Map(_number).with_output_types(int)
         return spread
 
 
@@ -168,7 +174,8 @@ class _Wait(beam.PTransform):
     """Any number of words to one, when all are there."""
 
     def expand(self, word: PCollection[bytes]) -> PCollection[bytes]:
-        one: PCollection[bytes] = word | "Key" >> beam.Map(_together) | beam.GroupByKey() | "Word" >> beam.Map(_one)
+        together = word | "Key" >> beam.Map(_together).with_output_types(tuple[bytes, bytes])
+        one: PCollection[bytes] = together | beam.GroupByKey() | "Word" >> beam.Map(_one).with_output_types(bytes)
         return one
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 from made_up_corpus import recipe_values, write_corpus
+from run_the_line import QUIET, run
 
 from pipelines.engine import Engine
-from pipelines.progress import Reporter
 from pipelines.recipe import Recipe
 
 
@@ -23,4 +23,12 @@ def recipe(corpus: Path) -> Recipe:
 @pytest.fixture
 def engine() -> Engine:
     """One process: nothing to start, and errors keep their tracebacks."""
-    return Engine(beam_args=("--direct_running_mode=in_memory",), reporter=Reporter(quiet=True))
+    return Engine(beam_args=("--direct_running_mode=in_memory",), reporter=QUIET)
+
+
+@pytest.fixture(scope="session")
+def made(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run, to compare others with; nobody changes it."""
+    run_dir = tmp_path_factory.mktemp("made") / "run"
+    run(Recipe(**recipe_values(corpus)), run_dir, Engine(("--direct_running_mode=in_memory",), QUIET))
+    return run_dir

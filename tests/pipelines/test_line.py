@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -15,6 +14,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from made_up_corpus import recipe_values, write_corpus
+from run_the_line import QUIET, digests, run
 from tokenizers import Tokenizer
 
 from contracts.errors import InputError, StageError
@@ -23,7 +23,6 @@ from pipelines.curate import curate
 from pipelines.dedup import dedup
 from pipelines.engine import Engine
 from pipelines.plots import draw
-from pipelines.progress import Reporter
 from pipelines.recipe import Recipe
 from pipelines.shard import shard
 from pipelines.stats import collect
@@ -32,29 +31,6 @@ from pipelines.tokenizer import tokenizer
 from pipelines.verify import verify
 from sharding.check import documents
 from sharding.shards import Shard
-
-QUIET = Reporter(quiet=True)
-
-
-def run(recipe: Recipe, run_dir: Path, engine: Engine) -> dict[str, Manifest]:
-    made = {"curate": curate(recipe, str(run_dir), engine)}
-    for name, stage in (("dedup", dedup), ("tokenizer", tokenizer), ("shard", shard)):
-        made[name] = stage(recipe, str(run_dir), "", engine)
-    return made
-
-
-def digests(run_dir: Path) -> dict[str, str]:
-    """sha256 of every file that other people use: all but manifests and the table of where inputs lay."""
-    files = sorted(path for path in run_dir.rglob("*") if path.is_file())
-    wanted = [path for path in files if path.name not in ("manifest.json", "inputs.parquet")]
-    return {str(path.relative_to(run_dir)): hashlib.sha256(path.read_bytes()).hexdigest() for path in wanted}
-
-
-@pytest.fixture(scope="module")
-def made(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run_dir = tmp_path_factory.mktemp("run")
-    run(Recipe(**recipe_values(corpus)), run_dir, Engine(("--direct_running_mode=in_memory",), QUIET))
-    return run_dir
 
 
 def test_every_document_is_accounted_for(made: Path) -> None:
@@ -182,7 +158,7 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_bytes(made: Path, corpus:
         "from pipelines.recipe import Recipe\n"
         "from pipelines.engine import Engine\n"
         "sys.path.insert(0, sys.argv[3])\n"
-        "from test_line import run, QUIET\n"
+        "from run_the_line import run, QUIET\n"
         "run(Recipe(**json.loads(Path(sys.argv[1]).read_text())), Path(sys.argv[2]), Engine(('--direct_running_mode=in_memory',), QUIET))\n"
     )
     command = [sys.executable, "-c", script, str(recipe), str(run_dir), str(Path(__file__).parent)]
