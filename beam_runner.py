@@ -62,9 +62,13 @@ def _make(name: str, recipe: Recipe, options: Options) -> None:
     from pipelines.dedup import dedup
     from pipelines.shard import shard
     from pipelines.summary import one_line
+    from pipelines.survey import survey
     from pipelines.tokenizer import tokenizer
 
     engine = options.engine(recipe)
+    if name == "survey":
+        survey(recipe, options.output, engine)
+        return
     if name == "curate":
         manifest = curate(recipe, options.output, engine)
     else:
@@ -94,6 +98,7 @@ def run(ctx: click.Context, until: str, **values: Any) -> None:
         _report(options.output, quiet=options.quiet)
 
 
+_stage_command("survey", "List and digest the sources' files.\n\ncurate does it too; alone it is for jobs that are not waited for.")
 _stage_command(
     "curate", "Read sources and filter documents.\n\nEvery document that is not kept has a row in decisions/ with its reason."
 )

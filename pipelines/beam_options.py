@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from contracts.errors import ConfigError, EngineError
+from pipelines import storage
 
 SPAWN_SECONDS = 5.0
 """Work below which starting worker processes costs more than it saves (1.5 to 2 s of start-up each, 140 MB of memory)."""
@@ -76,7 +77,7 @@ def arguments(given: Sequence[str], seconds: float, memory: int) -> list[str]:
     return wanted
 
 
-def preflight(given: Sequence[str]) -> None:
+def preflight(given: Sequence[str], run_dir: str) -> None:
     """Raises EngineError or ConfigError for a set-up of which can be told from here that it cannot work."""
     endpoint = _value(given, "--job_endpoint")
     if endpoint and endpoint != "embed" and not _answers(endpoint):
@@ -86,6 +87,8 @@ def preflight(given: Sequence[str]) -> None:
         )
     if is_dataflow(given):
         _need(given, ("--sdk_container_image", "--extra_package", "--setup_file"), "Dataflow's machines")
+        if storage.is_local(run_dir):
+            raise ConfigError(f"--output {run_dir} lies on this machine, which Dataflow's do not see: it must be a gs:// URL.")
         return
     environment = _value(given, "--environment_type").upper()
     pool = _value(given, "--environment_config")

@@ -97,7 +97,7 @@ class Engine:
         if self.local:
             pipeline.run().wait_until_finish()
             return
-        beam_options.preflight(self.beam_args)
+        beam_options.preflight(self.beam_args, stage.run_dir)
         if not self.wait:
             pipeline.run()
             raise NotAwaited(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tomllib
 from importlib.resources import files
-from pathlib import Path
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -14,6 +13,7 @@ from contracts.settings import Settings, build
 from dedup.config import DedupSettings
 from pipelines.filters import FilterSettings
 from pipelines.sources import SourceSettings
+from pipelines.storage import read_bytes
 from sharding.config import ShardSettings
 from tokenizer.config import TokenizerSettings
 
@@ -64,22 +64,20 @@ class Recipe(Settings):
 
 
 def load(path: str, overrides: list[str]) -> Recipe:
-    """The recipe in a file, with `section.key=value` overrides (values in TOML; a bare word is a string).
+    """The recipe in a file or at a URL, with `section.key=value` overrides (values in TOML; a bare word is a string).
 
     An empty `path` gives the recipe that Spanmill brings along, configs/quickstart.toml: a small one, on the Python packages that every
     machine has. Raises ConfigError naming the file and the setting.
     """
     try:
-        text = (
-            Path(path).read_text(encoding="utf-8") if path else (files("configs") / "quickstart.toml").read_text(encoding="utf-8")
-        )
-        values = tomllib.loads(text)
+        content = read_bytes(path) if path else (files("configs") / "quickstart.toml").read_bytes()
+        values = tomllib.loads(content.decode())
     except FileNotFoundError:
         raise ConfigError(f"There is no recipe {path!r}. Recipes to start from are in the folder configs/.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
     except OSError as error:
-        raise ConfigError(f"The recipe {path!r} cannot be read: {error.strerror}") from None
+        raise ConfigError(f"The recipe {path!r} cannot be read: {error.strerror or error}") from None
     for override in overrides:
         _apply(values, override)
     return build(Recipe, values, path or "the built-in recipe")

@@ -150,10 +150,11 @@ def may_pass(error: BaseException, path: str) -> bool:
 
 
 def words_of(error: BaseException) -> str:
-    """The first line of an error's own words."""
+    """The line of an error's own words that tells most."""
     words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    first = next(iter(words.strip().splitlines()), "")
-    return (first[:300] or type(error).__name__).rstrip(".")
+    lines = words.strip().splitlines() or [type(error).__name__]
+    from_gcsfs = lines[0].startswith(("Bad Request: ", "Forbidden: "))  # an address; the store's words follow
+    return lines[-1 if from_gcsfs else 0][:300].rstrip(".")
 
 
 def _explained(error: Exception, path: str, doing: str) -> Exception:
@@ -168,6 +169,10 @@ def _explained(error: Exception, path: str, doing: str) -> Exception:
         return ConfigError(f"{cannot}: the recipe's section [storage.{section}] has an unknown option: {error}.")
     if isinstance(error, ValueError) and "rotocol not known" in str(error):
         return ConfigError(f"{cannot}: {error}. It must be a folder, or a URL that fsspec knows.")
+    if isinstance(error, NotImplementedError):
+        return ConfigError(
+            f"{cannot}: what fsspec knows of {protocol}:// cannot {doing}. Choose a folder, or a store such as s3:// or gs://."
+        )
     found = _find(error, path)
     if found is None and isinstance(error, FileNotFoundError) and doing == "write" and protocol:
         found = next(kind for kind in KINDS if kind.name == "bucket")  # what else could be missing where there are no folders

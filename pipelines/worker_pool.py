@@ -35,10 +35,8 @@ def serve(port: int, say: Callable[[str], None]) -> None:
         raise EngineError(
             f"Port {port} cannot be listened on ({error}): another pool may run there; choose another with --port."
         ) from None
-    say(
-        f"Worker pool on port {port}: Spanmill {installed_versions()['spanmill']}, Beam {beam_version}, Python {platform.python_version()}. "
-        "Ctrl-C ends it."
-    )
+    spanmill, python = installed_versions()["spanmill"], platform.python_version()
+    say(f"Worker pool on port {port}: Spanmill {spanmill}, Beam {beam_version}, Python {python}. Ctrl-C ends it.")
     _until_stopped(server)
 
 

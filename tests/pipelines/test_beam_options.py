@@ -57,21 +57,28 @@ def closed_port() -> int:
 
 def test_a_job_server_that_is_not_there_is_named() -> None:
     with pytest.raises(EngineError, match=r"No job server answers at --job_endpoint=127\.0\.0\.1:\d+"):
-        preflight(["--runner=SparkRunner", f"--job_endpoint=127.0.0.1:{closed_port()}"])
+        preflight(["--runner=SparkRunner", f"--job_endpoint=127.0.0.1:{closed_port()}"], "/run")
 
 
 def test_a_worker_pool_that_is_not_there_is_named() -> None:
     port = closed_port()
     with pytest.raises(EngineError, match=rf"No worker pool answers at .*{port}.*spanmill workers --port={port}"):
-        preflight(["--runner=FlinkRunner", "--environment_type=EXTERNAL", f"--environment_config=localhost:{port}"])
+        preflight(["--runner=FlinkRunner", "--environment_type=EXTERNAL", f"--environment_config=localhost:{port}"], "/run")
 
 
 def test_a_pool_on_other_machines_is_not_looked_for_from_here() -> None:
-    preflight(["--runner=FlinkRunner", "--environment_type=EXTERNAL", "--environment_config=node7:1", "--job_endpoint=embed"])
+    preflight(
+        ["--runner=FlinkRunner", "--environment_type=EXTERNAL", "--environment_config=node7:1", "--job_endpoint=embed"], "/run"
+    )
 
 
 def test_dataflow_has_no_spanmill_unless_it_is_given() -> None:
     given = ["--runner=DataflowRunner"]
     with pytest.raises(ConfigError, match=r"do not have Spanmill.*--sdk_container_image.*--extra_package"):
-        preflight(given)
-    preflight([*given, "--extra_package=dist/spanmill.whl"])
+        preflight(given, "gs://bucket/run")
+    preflight([*given, "--extra_package=dist/spanmill.whl"], "gs://bucket/run")
+
+
+def test_dataflow_is_not_sent_to_this_machines_disk() -> None:
+    with pytest.raises(ConfigError, match=r"--output /run lies on this machine.*gs:// URL"):
+        preflight(["--runner=DataflowRunner", "--extra_package=dist/spanmill.whl"], "/run")
