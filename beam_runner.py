@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ from contracts.errors import NotAwaited, SpanmillError
 from run_options import Options, making
 
 if TYPE_CHECKING:
+    from contracts.manifest import Manifest
+    from pipelines.engine import Engine
     from pipelines.recipe import Recipe
 
 STAGES = ("curate", "dedup", "tokenizer", "shard")
@@ -58,23 +60,31 @@ def _stage_command(name: str, summary: str) -> None:
 
 def _make(name: str, recipe: Recipe, options: Options) -> None:
     """One stage, and a line on what it made."""
-    from pipelines.curate import curate
-    from pipelines.dedup import dedup
-    from pipelines.shard import shard
     from pipelines.summary import one_line
-    from pipelines.survey import survey
-    from pipelines.tokenizer import tokenizer
 
     engine = options.engine(recipe)
     if name == "survey":
+        from pipelines.survey import survey
+
         survey(recipe, options.output, engine)
         return
-    if name == "curate":
-        manifest = curate(recipe, options.output, engine)
-    else:
-        stages = {"dedup": dedup, "tokenizer": tokenizer, "shard": shard}
-        manifest = stages[name](recipe, options.output, options.input, engine)
+    manifest = _stage(name)(recipe, options, engine)
     engine.reporter.say(f"  {one_line(manifest)}")
+
+
+def _stage(name: str) -> Callable[[Recipe, Options, Engine], Manifest]:
+    """What makes a stage. Each import takes its part of a second, so only what is asked for is imported."""
+    if name == "curate":
+        from pipelines.curate import curate
+
+        return lambda recipe, options, engine: curate(recipe, options.output, engine)
+    if name == "dedup":
+        from pipelines.dedup import dedup as make
+    elif name == "tokenizer":
+        from pipelines.tokenizer import tokenizer as make
+    else:
+        from pipelines.shard import shard as make
+    return lambda recipe, options, engine: make(recipe, options.output, options.input, engine)
 
 
 @cli.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})

@@ -15,7 +15,7 @@ from bench_corpus import write
 from bench_process import ONE_THREAD, Usage, run
 
 from contracts.manifest import Manifest
-from pipelines.corpus import Corpus
+from pipelines.corpus import find_corpus
 from pipelines.storage import read_manifest
 
 STAGES = ("curate", "dedup", "tokenizer", "shard")
@@ -66,15 +66,16 @@ class Line:
 
     def stage(self, name: str) -> Callable[[], Usage]:
         """Runs one stage again, with one worker."""
-        return lambda: self._make([name], self.run_dir / name, ONE_WORKER, ONE_THREAD)
+        again = ["survey", name] if name == "curate" else [name]
+        return lambda: self._make([name], [self.run_dir / each for each in again], ONE_WORKER, ONE_THREAD)
 
     def whole(self) -> Callable[[], Usage]:
         """Runs curate to shard in one process, with one worker."""
-        return lambda: self._make(["run", "--until", "shard"], self.run_dir, ONE_WORKER, ONE_THREAD)
+        return lambda: self._make(["run", "--until", "shard"], [self.run_dir], ONE_WORKER, ONE_THREAD)
 
     def all_cores(self) -> Callable[[], Usage]:
         """The same as it runs by default: with all cores where a step is worth it."""
-        return lambda: self._make(["run", "--until", "shard"], self.run_dir, (), {})
+        return lambda: self._make(["run", "--until", "shard"], [self.run_dir], (), {})
 
     def manifest(self, stage: str) -> Manifest:
         """What a stage made."""
@@ -92,7 +93,7 @@ class Line:
 
     def write_kept(self, folder: Path) -> None:
         """Writes what dedup kept: the documents that our shard stage reads, for sides that do not know removed rows."""
-        corpus = Corpus(str(self.run_dir / "curate"), str(self.run_dir / "dedup"))
+        corpus = find_corpus(str(self.run_dir), "")
         for number, part in enumerate(corpus.parts()):
             write(corpus.read(part, ("doc_id", "text")), folder / f"{number:05d}.parquet")
 
@@ -104,8 +105,9 @@ class Line:
                 licensed = few.set_column(few.schema.get_field_index("licenses"), "licenses", pa.array([["MIT"]] * few.num_rows))
                 write(pa.Table.from_batches([licensed]), folder / kind / "00000.parquet")
 
-    def _make(self, command: list[str], output: Path, beam: tuple[str, ...], threads: dict[str, str]) -> Usage:
-        shutil.rmtree(output, ignore_errors=True)
+    def _make(self, command: list[str], again: list[Path], beam: tuple[str, ...], threads: dict[str, str]) -> Usage:
+        for folder in again:
+            shutil.rmtree(folder, ignore_errors=True)
         script = Path(__file__).parent.parent / "beam_runner.py"
         options = ["--quiet", "--config", str(self._recipe), "--output", str(self.run_dir)]
         return run([sys.executable, script, *command, *options, *beam], threads)

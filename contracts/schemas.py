@@ -34,9 +34,9 @@ DOCUMENT: Final = pa.schema(
         pa.field("content_hash", pa.binary(16), nullable=False),
     ]
 )
-"""One document. `origin` is "INPUT#ROW": INPUT the xxh3-64 of the input file's bytes (curate/inputs.parquet says where that
-file lay), ROW its row, the byte at which its line begins, or 0. It does not hold the file's name, so that renaming a corpus
-changes no output byte. `content_hash` is the xxh3-128 of the UTF-8 text. `licenses` are SPDX expressions as found, all of which
+"""One document. `origin` is "INPUT#ROW": INPUT 64 bits of the sha256 of the input file's bytes (curate/inputs.parquet says
+where that file lay), ROW its row, the byte at which its line begins, or 0. It does not hold the file's name, so that renaming a
+corpus changes no output byte. `content_hash` is the xxh3-128 of the UTF-8 text. `licenses` are SPDX expressions as found, all of which
 hold; `license_evidence` says where they were found."""
 
 KINDS: Final = ("code", "prose", "issue", "commit", "notebook")

@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 
 import pyarrow as pa
-from fsspec.core import url_to_fs
 
 from contracts.errors import ConfigError
 from contracts.manifest import FileEntry, digest_of
@@ -25,6 +24,7 @@ from pipelines.graph import Items
 from pipelines.recipe import Recipe
 from pipelines.sources import SourceSettings, open_source
 from pipelines.sources.base import Input, Part, Source
+from pipelines.sources.stores import located
 from pipelines.stage import Receipt, Stage
 from pipelines.storage import is_local, join, read_bytes, read_manifest, write_bytes, write_parquet
 
@@ -57,6 +57,7 @@ SURVEYED = pa.schema(
         pa.field("units", pa.list_(pa.int64()), nullable=False),
         pa.field("label", pa.string(), nullable=False),
         pa.field("unreadable", pa.string(), nullable=False),
+        pa.field("xxh3", pa.string(), nullable=False),
     ]
 )
 """survey/inputs.parquet: every input, as pipelines.sources.base.Input says, and the storage's own mark of its state."""
@@ -213,7 +214,7 @@ def _list(settings: SourceSettings) -> Iterator[Listed]:
 
 
 def _size_and_stamp(path: str) -> tuple[int, str]:
-    fs, name = url_to_fs(path)
+    fs, name = located(path)
     if is_local(path):  # of what a link points at, which fsspec would not look at
         found = os.stat(name)
         return found.st_size, f"{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}-{found.st_ino}"

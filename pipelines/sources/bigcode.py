@@ -9,6 +9,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from contracts.errors import InputError, unknown_name
+from pipelines.sources import hub
 from pipelines.sources.base import Input, Part
 from pipelines.sources.columns import Problems, as_counts, as_names, as_text, constant, no_licenses
 from pipelines.sources.documents import Rows
@@ -74,7 +75,7 @@ def list_languages(settings: BigCodeSettings) -> list[str]:
 
 def folder_of(path: str) -> str:
     """Name of the folder that a file lies in: its language."""
-    return escaped(PurePosixPath(path).parent.name)
+    return escaped(PurePosixPath(hub.without_commit(path)).parent.name)
 
 
 def survey_language(path: str) -> Input:

@@ -1,20 +1,28 @@
-"""Files of a source: finding them, opening them, digesting them. Everything goes through fsspec."""
+"""Files of a source: finding them, opening them, digesting them. Everything goes through fsspec.
+
+Local files and those of stores differ in what a failure means. A local file that cannot be opened is one document's bad luck, and is
+quarantined. A store that fails, or grants no access, fails for all its files: that stops the run (pipelines.sources.stores), so that
+no document is lost for it.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from itertools import dropwhile
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 
 import fsspec
 import pyarrow as pa
 import xxhash
-from fsspec.core import has_magic, url_to_fs
-from fsspec.implementations.local import LocalFileSystem
+from fsspec.core import has_magic
 
 from contracts.errors import InputError
-from pipelines.sources.base import Input
+from pipelines.sources import hub
+from pipelines.sources.base import DIGEST_LENGTH, Input
+from pipelines.sources.store_errors import reason_of
+from pipelines.sources.stores import LISTING, StoreFile, ask, exists, is_store, located
 
 BLOCK: int = 4 * 2**20
 """Bytes per read. Object stores want megabytes a request; more only costs memory."""
@@ -42,10 +50,10 @@ def list_files(path: str, suffixes: Sequence[str]) -> list[str]:
     everywhere. Raises InputError if there is none.
     """
     check_name(path)
+    fs, root = settled(path)
     try:
-        fs, root = url_to_fs(path)
         names = _names(fs, root, tuple(suffixes))
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"The input {path!r} cannot be listed: {reason_of(error)}. Check the path and the credentials.") from None
     if not names:
         kinds = ", ".join(f"*{suffix}" for suffix in suffixes)
@@ -55,9 +63,15 @@ def list_files(path: str, suffixes: Sequence[str]) -> list[str]:
     return [url_of(fs, name) for name in sorted(names)]
 
 
+def settled(path: str) -> tuple[Any, str]:
+    """The file system of a configured path and its name there, at one commit where the store has such. Raises InputError."""
+    fs, root = located(path)
+    return fs, ask(fs, path, lambda: hub.pinned(fs, root), LISTING) if hub.on_hub(fs) else root
+
+
 def url_of(fs: fsspec.AbstractFileSystem, name: str) -> str:
     """A name inside a file system as something that `open_input` opens; plain for local files."""
-    return name if isinstance(fs, LocalFileSystem) else str(fs.unstrip_protocol(name))
+    return str(fs.unstrip_protocol(name)) if is_store(fs) else name
 
 
 def escaped(name: str) -> str:
@@ -82,10 +96,9 @@ def is_regular(fs: fsspec.AbstractFileSystem, info: dict[str, Any]) -> bool:
 
 
 def open_input(path: str) -> BinaryIO:
-    """The stored bytes of one input. Raises OSError, or what the file system raises."""
-    fs, name = url_to_fs(path)
-    file: BinaryIO = fs.open(name, "rb")
-    return file
+    """The stored bytes of one input. Raises OSError for a local file, InputError for one of a store."""
+    fs, name = located(path)
+    return cast(BinaryIO, StoreFile(fs, name, path) if is_store(fs) else fs.open(name, "rb"))
 
 
 def blocks(file: ByteReader) -> Iterator[bytes]:
@@ -97,37 +110,45 @@ def blocks(file: ByteReader) -> Iterator[bytes]:
 def survey_file(path: str, units: Callable[[BinaryIO], Sequence[int]] | None = None, label: str = "") -> Input:
     """Size and digest of a file, and its pieces where `units` can tell them from the rewound file.
 
-    Cost: one read of the file at the storage's speed (xxh3 runs at 10 GB/s and more). Does not raise for a file that is
-    damaged, missing, forbidden or not named in UTF-8: `Input.unreadable`, or reading it, says what is wrong.
+    Cost: one read of the file at the storage's speed, at most 1 GB/s (sha256); none where the hub tells the digest. Does not raise for
+    a local file that is damaged, missing, forbidden or not named in UTF-8: `Input.unreadable`, or reading it, says what is wrong.
     """
     if escaped(path) != path:
         return _unreadable(path, label, f"the file's name is not valid UTF-8: '{_from_bad_step(path)}'; rename the file")
     try:
         with closing(open_input(path)) as file:
-            digest, size = digest_of_stream(file)
+            found = _told_digests(path, file) or digests_of(file)
             file.seek(0)
-            return Input(path, size, digest, _units(file, units), label)
+            return Input(path, found.size, found.digest, _units(file, units), label, xxh3=found.xxh3)
     except TRANSIENT:
         raise
     except OSError as error:
         return _unreadable(path, label, f"the file cannot be read: {reason_of(error)}")
 
 
-def digest_of_stream(file: ByteReader) -> tuple[str, int]:
-    """xxh3-64 in hex, and number, of the bytes of an open file."""
-    hasher = xxhash.xxh3_64()
-    size = 0
+class Digests(NamedTuple):
+    """What a file's bytes are known by; as in Input."""
+
+    digest: str
+    xxh3: str
+    size: int
+
+
+def digests_of(file: ByteReader) -> Digests:
+    """Of the bytes of an open file, from where it stands."""
+    sha256, xxh3, size = hashlib.sha256(), xxhash.xxh3_64(), 0
     for block in blocks(file):
-        hasher.update(block)
+        sha256.update(block)
+        xxh3.update(block)
         size += len(block)
-    return hasher.hexdigest(), size
+    return Digests(sha256.hexdigest()[:DIGEST_LENGTH], xxh3.hexdigest(), size)
 
 
-def reason_of(error: BaseException) -> str:
-    """An error's words without the name of the file, which must not reach any output."""
-    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    first = words.strip().splitlines()[0] if words.strip() else "no further words"
-    return f"{type(error).__name__}: {first[:200]}"
+def _told_digests(path: str, file: BinaryIO) -> Digests | None:
+    """Those of a file whose sha256 the hub keeps; None where it does not, and for other stores."""
+    fs, name = located(path)
+    sha256 = ask(fs, path, lambda: hub.stored_sha256(fs, name)) if hub.on_hub(fs) else ""
+    return Digests(sha256[:DIGEST_LENGTH], "", file.seek(0, 2)) if sha256 else None
 
 
 def _unreadable(path: str, label: str, why: str) -> Input:
@@ -151,12 +172,16 @@ def _units(file: BinaryIO, units: Callable[[BinaryIO], Sequence[int]] | None) ->
 
 
 def _names(fs: Any, root: str, suffixes: tuple[str, ...]) -> list[str]:
-    if has_magic(root) and not fs.exists(root):
-        return [name for name, info in fs.glob(root, detail=True).items() if is_regular(fs, info)]
-    if fs.isdir(root):
-        found = ((name, info) for name, info in fs.find(root, detail=True).items() if name.endswith(suffixes))
+    path = url_of(fs, root)
+    there = exists(fs, root, path)
+    if has_magic(root) and not there:
+        globbed = ask(fs, path, lambda: fs.glob(root, detail=True), LISTING)
+        return [name for name, info in globbed.items() if is_regular(fs, info)]
+    if there and fs.isdir(root):
+        below = ask(fs, path, lambda: fs.find(root, detail=True), LISTING)
+        found = ((name, info) for name, info in below.items() if name.endswith(suffixes))
         return [name for name, info in found if not _hidden(name, root) and is_regular(fs, info)]
-    return [root] if fs.isfile(root) else []
+    return [root] if there and fs.isfile(root) else []
 
 
 def _hidden(name: str, root: str) -> bool:

@@ -11,19 +11,21 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-from fsspec.core import url_to_fs
 from pydantic import Field
 
 from contracts.errors import InputError
+from pipelines.sources import hub
 from pipelines.sources.base import Input, Part, Reading
 from pipelines.sources.files import read_files
-from pipelines.sources.inputs import check_name, is_regular, reason_of, survey_file, url_of
+from pipelines.sources.inputs import check_name, is_regular, settled, survey_file, url_of
 from pipelines.sources.languages import kind_of, language_of
 from pipelines.sources.license_files import LicenseFiles
 from pipelines.sources.licenses import from_header
 from pipelines.sources.parts import split_by_label
 from pipelines.sources.row_buffer import Row
 from pipelines.sources.settings import SourceBase
+from pipelines.sources.store_errors import reason_of
+from pipelines.sources.stores import LISTING, ask, exists, is_store, located
 
 
 class TreeSettings(SourceBase):
@@ -66,8 +68,10 @@ class Tree:
     def list_inputs(self) -> list[str]:
         """Files of a known language."""
         check_name(self.settings.path)
+        fs, root = settled(self.settings.path)
         try:
-            found = sorted(self._walk())
+            there = exists(fs, root, self.settings.path)
+            found = ask(fs, self.settings.path, lambda: sorted(self._walk(fs, root.rstrip("/"))), LISTING) if there else []
         except OSError as error:
             raise InputError(f"The folder {self.settings.path!r} cannot be listed: {reason_of(error)}. Check the path.") from None
         if not found:
@@ -79,8 +83,8 @@ class Tree:
 
     def survey(self, path: str) -> Input:
         """Digest, and the path below the folder as label."""
-        _, root = url_to_fs(self.settings.path)
-        _, name = url_to_fs(path)
+        _, root = located(hub.without_commit(self.settings.path))
+        _, name = located(hub.without_commit(path))
         return survey_file(path, label=name[len(root.rstrip("/")) + 1 :])
 
     def split(self, inputs: Sequence[Input], part_bytes: int) -> list[Part]:
@@ -89,11 +93,11 @@ class Tree:
 
     def read(self, part: Part) -> Iterator[Reading]:
         """One document a file."""
-        found = LicenseFiles(self.settings.path)
+        found = LicenseFiles()
         return read_files(part, lambda each, text: self._row(found, each, text), self._language)
 
     def _row(self, found: LicenseFiles, each: Input, text: bytes) -> Row:
-        licenses = from_header(text) or found.nearest(each.label)
+        licenses = from_header(text) or found.nearest(each)
         language = self._language(each)
         evidence = licenses.evidence if licenses.expressions else self.settings.no_license_evidence
         return Row(text, language, kind_of(language), licenses.expressions, evidence, self.settings.repo, each.label)
@@ -101,10 +105,10 @@ class Tree:
     def _language(self, each: Input) -> str:
         return language_of(each.label) or self.settings.default_language
 
-    def _walk(self) -> Iterator[str]:
-        fs, root = url_to_fs(self.settings.path)
-        root = root.rstrip("/")
-        for folder, folders, files in fs.walk(root, detail=True):
+    def _walk(self, fs: Any, root: str) -> Iterator[str]:
+        if hub.on_hub(fs):
+            hub.list_at_once(fs, root)
+        for folder, folders, files in fs.walk(root, detail=True, on_error="raise" if is_store(fs) else "omit"):
             for name in [name for name, info in folders.items() if _skipped(name, info)]:
                 del folders[name]
             for name, info in files.items():
