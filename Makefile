@@ -2,10 +2,11 @@
 
 PYTHON ?= python3.11
 VENV ?= .venv
+ENGINES ?= .venv-engines
 RUN ?= runs/quickstart
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test lint bench clean
+.PHONY: quickstart test test-engines lint bench clean
 
 quickstart: $(VENV)/.ready  ## The whole line on this machine's own Python, ending with an infilled snippet
 	@$(BIN)/spanmill run --config configs/quickstart.toml --output $(RUN)
@@ -17,6 +18,10 @@ test: $(VENV)/.ready  ## Everything that CI runs: lint, types, import rules, tes
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/pytest
 
+# Spark, Flink, Dataflow's checks, S3 and GCS servers: they need Java 17 and Maven, and an environment of their own (1.5 GB).
+test-engines: $(ENGINES)/.ready  ## The line on real clusters and object stores, byte for byte as on this machine
+	@$(ENGINES)/bin/pytest tests/storage tests/pipelines/test_dataflow.py tests/engines
+
 lint: $(VENV)/.ready
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -26,6 +31,7 @@ lint: $(VENV)/.ready
 bench: $(VENV)/.ready  ## Tables of speed beside the peers, who get an environment of their own in .venv-bench
 	@$(BIN)/python benchmarks/stages.py
 	@$(BIN)/python benchmarks/stages.py --environment --without-peers
+	@$(BIN)/python benchmarks/engine.py
 
 # torch is several GB: the first set-up takes a minute or two of downloads.
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -34,5 +40,11 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
 	@touch $@
 
+$(ENGINES)/.ready: pyproject.toml constraints.txt
+	@test -x $(ENGINES)/bin/python || $(PYTHON) -m venv $(ENGINES)
+	@echo "Installing Spanmill, Spark and the clients of object stores into $(ENGINES) (a few minutes the first time) …"
+	@$(ENGINES)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[engines]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .venv-bench runs build *.egg-info
+	rm -rf $(VENV) $(ENGINES) .venv-bench .cache runs build *.egg-info

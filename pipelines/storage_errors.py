@@ -10,10 +10,10 @@ import errno
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from contracts.errors import ConfigError, InputError, OutputError, SpanmillError
-from pipelines.storage_options import WHERE
+from pipelines.storage_options import PACKAGES, WHERE
 
 AGAIN = "The same command goes on where it stopped."
 
@@ -93,21 +93,6 @@ PASSING_CODES = frozenset({"400", "BadDigest", "IncompleteBody", "InvalidPart", 
 FAMILIES = frozenset({"botocore", "aiobotocore", "aiohttp", "gcsfs", "google", "requests", "urllib3", "azure", "huggingface_hub"})
 """Packages whose errors are a store's, though they are no OSError."""
 
-PACKAGES = {
-    "s3": "pip install 'spanmill[s3]'",
-    "s3a": "pip install 'spanmill[s3]'",
-    "gs": "pip install 'spanmill[gcs]'",
-    "gcs": "pip install 'spanmill[gcs]'",
-    "hf": "pip install 'spanmill[hub]'",
-    "abfs": "pip install adlfs",
-    "abfss": "pip install adlfs",
-    "az": "pip install adlfs",
-    "sftp": "pip install paramiko",
-    "ssh": "pip install paramiko",
-    "smb": "pip install smbprotocol",
-}
-"""How to get what a protocol needs."""
-
 _SECTIONS = {"s3a": "s3", "gcs": "gs", "az": "abfs", "abfss": "abfs", "ssh": "sftp", "https": "http"}
 
 
@@ -119,7 +104,7 @@ def writing(path: str) -> Iterator[None]:
     except SpanmillError:
         raise
     except Exception as error:
-        raise _explained(error, path, "write") from error
+        _raise_explained(error, path, "write")
 
 
 @contextmanager
@@ -135,7 +120,7 @@ def reading(path: str) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, FileNotFoundError) and kind_of(error, path) != "bucket":
             raise
-        raise _explained(error, path, "read") from error
+        _raise_explained(error, path, "read")
 
 
 def kind_of(error: BaseException, path: str) -> str:
@@ -157,8 +142,15 @@ def words_of(error: BaseException) -> str:
     return lines[-1 if from_gcsfs else 0][:300].rstrip(".")
 
 
-def _explained(error: Exception, path: str, doing: str) -> Exception:
-    """The error to raise in its place; itself if it is not the storage's."""
+def _raise_explained(error: Exception, path: str, doing: str) -> NoReturn:
+    explained = _explained(error, path, doing)
+    if explained is None:
+        raise error
+    raise explained from error
+
+
+def _explained(error: Exception, path: str, doing: str) -> SpanmillError | None:
+    """The error to raise in its place; None if it is not the storage's."""
     protocol = _protocol(path)
     section = _SECTIONS.get(protocol, protocol)
     cannot = f"Cannot {doing} {path}"
@@ -184,7 +176,7 @@ def _explained(error: Exception, path: str, doing: str) -> Exception:
     elif _is_foreign(error):
         remedy = "See that the storage is there. " + AGAIN
     else:
-        return error
+        return None
     made = OutputError if doing == "write" else InputError
     return made(f"{cannot}: {words_of(error)}. {remedy}")
 
@@ -208,8 +200,10 @@ def _find(error: BaseException, path: str) -> Kind | None:
 def _marks(error: BaseException) -> set[str]:
     """Names of the classes and codes of an error and of those behind it."""
     marks: set[str] = set()
+    chain: list[BaseException] = []
     behind: BaseException | None = error
-    while behind is not None and len(marks) < 100:
+    while behind is not None and behind not in chain:
+        chain.append(behind)
         marks |= {kind.__name__ for kind in type(behind).__mro__} | _codes(behind)
         behind = behind.__cause__ or (None if behind.__suppress_context__ else behind.__context__)
     return marks

@@ -127,6 +127,21 @@ WHERE = {
 }
 """Where each machine looks for credentials, by protocol."""
 
+PACKAGES = {
+    "s3": "pip install 'spanmill[s3]'",
+    "s3a": "pip install 'spanmill[s3]'",
+    "gs": "pip install 'spanmill[gcs]'",
+    "gcs": "pip install 'spanmill[gcs]'",
+    "hf": "pip install 'spanmill[hub]'",
+    "abfs": "pip install adlfs",
+    "abfss": "pip install adlfs",
+    "az": "pip install adlfs",
+    "sftp": "pip install paramiko",
+    "ssh": "pip install paramiko",
+    "smb": "pip install smbprotocol",
+}
+"""How to get what a protocol needs."""
+
 _SECRET_NAMES = re.compile(
     r"secret|passw|passphrase|token|credential|authorization|cookie|signature$|connectionstring|(account|access|api|private|customer)key"
     r"|^(key|auth|pkey|sas|pwd)$"
