@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from contracts.errors import NotAwaited, SpanmillError
-from run_options import Options, making
+from run_options import Options, looking, making
 
 if TYPE_CHECKING:
     from contracts.manifest import Manifest
@@ -99,6 +99,8 @@ def run(ctx: click.Context, until: str, **values: Any) -> None:
     options = _options(ctx, values)
     recipe = options.recipe()
     wanted = [*STAGES, "train"]
+    if until == "train":
+        options.need_disk()
     with options.locked():
         for name in wanted[: wanted.index(until) + 1]:
             if name == "train":
@@ -123,10 +125,11 @@ _stage_command("shard", "Encode, corrupt and pack into shards.")
 def train(ctx: click.Context, **values: Any) -> None:
     """Train a small model on the shards.
 
-    Goes on from its newest checkpoint.
+    Goes on from its newest checkpoint. With --input, shards made elsewhere are fetched first.
     """
     options = _options(ctx, values)
     recipe = options.recipe()
+    options.need_disk()
     with options.locked():
         _train(recipe, options)
 
@@ -137,6 +140,10 @@ def _train(recipe: Recipe, options: Options) -> None:
 
     settings = options.train_settings(recipe)
     reporter = options.engine(recipe).reporter
+    if options.input:
+        from pipelines.fetch import fetch
+
+        fetch(("tokenizer", "shard"), options.input, options.output, reporter)
     reporter.say("train")
     with TrainProgress(settings.steps, reporter.say) as progress:
         summary = train_model(Path(options.output), settings, progress)
@@ -158,6 +165,7 @@ def workers(port: int) -> None:
 @cli.command()
 @click.argument("directory")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@looking
 def stats(directory: str, as_json: bool) -> None:
     """Show what a run holds, and draw plots.
 
@@ -187,6 +195,7 @@ def _report(directory: str, *, quiet: bool) -> None:
 @cli.command()
 @click.argument("directory")
 @click.option("--quiet", is_flag=True, help="Print problems only.")
+@looking
 def verify(directory: str, quiet: bool) -> None:
     """Prove a run from its files.
 

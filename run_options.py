@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import wraps
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -36,7 +37,7 @@ class Options:
 
         recipe = load(self.config, list(self.settings))
         self.train_settings(recipe)
-        storage_options.apply(recipe.storage)
+        storage_options.apply(recipe.storage.options())
         return recipe
 
     def train_settings(self, recipe: Recipe) -> TrainSettings:
@@ -52,12 +53,20 @@ class Options:
 
         return locked(self.output)
 
+    def need_disk(self) -> None:
+        """Raises ConfigError unless the output is on this machine, as training needs it."""
+        from pipelines.fetch import need_disk
+
+        need_disk(self.output, "Training")
+
     def engine(self, recipe: Recipe) -> Engine:
         """Where the job runs."""
         from pipelines.engine import Engine
         from pipelines.progress import Reporter
 
-        return Engine(self.beam, Reporter(self.quiet), self.verbose, recipe.storage, self.worker_timeout, wait=not self.no_wait)
+        return Engine(
+            self.beam, Reporter(self.quiet), self.verbose, recipe.storage.options(), self.worker_timeout, not self.no_wait
+        )
 
 
 def making(command: Callable[..., None]) -> Callable[..., None]:
@@ -88,3 +97,21 @@ def making(command: Callable[..., None]) -> Callable[..., None]:
     ):
         command = option(command)
     return command
+
+
+def looking(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds to a command that only reads a run: where the run's store is."""
+
+    @click.option(
+        "--config", metavar="FILE.toml", default="", help="A recipe whose section [storage] says where the run's store is."
+    )
+    @wraps(command)
+    def with_storage(config: str, **values: Any) -> None:
+        if config:
+            from pipelines import storage_options
+            from pipelines.recipe import load
+
+            storage_options.apply(load(config, []).storage.options())
+        command(**values)
+
+    return with_storage

@@ -8,17 +8,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import fsspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+import xxhash
 from fsspec.core import url_to_fs
-from fsspec.implementations.local import LocalFileSystem
 
 from contracts.errors import StageError
 from contracts.manifest import FileEntry, Manifest
-from pipelines.storage import digest_file, exists, join, read_bytes, read_manifest
+from pipelines.storage import digest_file, exists, is_local, join, read_bytes, read_manifest
 
 REMOVED_ROWS = "removed_rows"
 """dedup/removed_rows/PART.npy: int64, ascending row numbers of curate/documents/PART.parquet that are duplicates."""
@@ -85,8 +84,11 @@ class Corpus:
         return load_array(join(self.dedup.folder, name))
 
     def read(self, part: FileEntry, columns: Sequence[str]) -> pa.Table:
-        """The kept rows of a part, in order. Cost: a worker holds the part once, about 3 times its Parquet size."""
-        table = read_columns(join(self.curate.folder, part.path), columns)
+        """The kept rows of a part, in order. Cost: a worker holds the part once, about 3 times its Parquet size.
+
+        Raises StageError if the part is not what its manifest lists.
+        """
+        table = read_part(self.curate.folder, part, columns)
         gone = self.removed(part)
         if len(gone) == 0:
             return table
@@ -123,18 +125,40 @@ def find(run_dir: str, input_dir: str, stage: str) -> Committed:
 def check_parts(folder: str, parts: Sequence[FileEntry]) -> None:
     """Raises StageError unless each file has the digest that its manifest says: row numbers mean nothing against another one."""
     for part in parts:
-        found = digest_file(join(folder, part.path))
-        if found.xxh3_64 != part.xxh3_64:
-            raise StageError(
-                f"{join(folder, part.path)} is not the file that its manifest lists (xxh3-64 {found.xxh3_64}, "
-                f"should be {part.xxh3_64}): it was changed or damaged. Remove the folder {folder} and make the stage again."
-            )
+        path = join(folder, part.path)
+        _check(path, folder, digest_file(path).xxh3_64, part)
+
+
+def _check(path: str, folder: str, found: str, part: FileEntry) -> None:
+    if found != part.xxh3_64:
+        raise StageError(
+            f"{path} is not the file that its manifest lists (xxh3-64 {found}, should be {part.xxh3_64}): it was changed or damaged. "
+            f"Remove the folder {folder} and make the stage again."
+        )
+
+
+def read_part(folder: str, part: FileEntry, columns: Sequence[str]) -> pa.Table:
+    """Some columns of a Parquet file that a manifest lists, from the very bytes that were checked. Raises StageError for others."""
+    content = _content(join(folder, part.path))
+    _check(join(folder, part.path), folder, f"{xxhash.xxh3_64_intdigest(content):016x}", part)
+    return _columns(content, columns)
 
 
 def read_columns(path: str, columns: Sequence[str]) -> pa.Table:
     """Some columns of a Parquet file, each as one chunk."""
-    with fsspec.open(path, "rb") as file:
-        return pq.read_table(file, columns=list(columns), use_threads=False).combine_chunks()
+    return _columns(_content(path), columns)
+
+
+def _columns(content: pa.Buffer, columns: Sequence[str]) -> pa.Table:
+    return pq.read_table(pa.BufferReader(content), columns=list(columns), use_threads=False).combine_chunks()
+
+
+def _content(path: str) -> pa.Buffer:
+    """A whole file: mapped on a local disk, fetched with one request from a store."""
+    if not is_local(path):
+        return pa.py_buffer(read_bytes(path))
+    with pa.memory_map(url_to_fs(path)[1]) as file:
+        return file.read_buffer()
 
 
 def save_array(array: npt.NDArray[np.generic]) -> bytes:
@@ -146,9 +170,8 @@ def save_array(array: npt.NDArray[np.generic]) -> bytes:
 
 def load_array(path: str) -> npt.NDArray[Any]:
     """A .npy file; on a local disk it is mapped, not read."""
-    fs, name = url_to_fs(path)
-    if isinstance(fs, LocalFileSystem):
-        loaded = np.load(name, mmap_mode="r", allow_pickle=False)
+    if is_local(path):
+        loaded = np.load(url_to_fs(path)[1], mmap_mode="r", allow_pickle=False)
         return loaded if loaded.size else np.array(loaded)
     whole: npt.NDArray[Any] = np.load(io.BytesIO(read_bytes(path)), allow_pickle=False)
     return whole

@@ -14,6 +14,7 @@ from dedup.config import DedupSettings
 from pipelines.filters import FilterSettings
 from pipelines.sources import SourceSettings
 from pipelines.storage import read_bytes
+from pipelines.storage_options import StorageSettings
 from sharding.config import ShardSettings
 from tokenizer.config import TokenizerSettings
 
@@ -45,8 +46,8 @@ class Recipe(Settings):
     shard: ShardSettings = Field(default_factory=ShardSettings)
     """How documents become rows."""
 
-    storage: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Options of fsspec file systems by protocol, such as `[storage.s3] endpoint_url = "…"`; see pipelines.storage_options."""
+    storage: StorageSettings = Field(default_factory=StorageSettings)
+    """Options of file systems by protocol, such as `[storage.s3] endpoint_url = "…"`; part of no stage's identity or manifest."""
 
     train: dict[str, Any] = Field(default_factory=dict)
     """Settings of the trainer; checked by `trainer.config`, the only room that knows them."""

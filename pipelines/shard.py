@@ -123,7 +123,6 @@ class ShardWindow:
     def __call__(self, number: int) -> Receipt:
         """One window."""
         window = self._windows[number]
-        check_parts(self.corpus.curate.folder, window.parts)
         table = pa.concat_tables([self.corpus.read(part, ("doc_id", "text", "language")) for part in window.parts])
         documents, languages = self._encode(table)
         rows = self._rows.build(documents)

@@ -13,7 +13,7 @@ starts the stage again.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -24,6 +24,8 @@ from contracts.manifest import FileEntry, Manifest, digest_of
 from contracts.schemas import FORMAT_VERSION
 from pipelines.storage import (
     TEMPORARY,
+    abort_uploads,
+    exists,
     files_below,
     join,
     names_in,
@@ -32,6 +34,7 @@ from pipelines.storage import (
     read_many,
     remove,
     sizes_below,
+    sizes_of,
     write_bytes,
 )
 
@@ -96,20 +99,20 @@ class Stage:
 
         Raises OutputError if the folder holds files that no run of Spanmill made.
         """
-        found = names_in(self.folder)
-        if not found:
-            self._begin()
-            return True, ""
-        if "manifest.json" in found:
+        if exists(self.path("manifest.json")):  # by name: a listing may be older than it
             made = read_manifest(self.folder)
             change = difference(_identity_of(made), self.identity)
-            missing = [] if change else _missing(self.folder, made)
+            missing = [] if change else _missing(self.folder, made.files)
             if not change and not missing:
                 self._tidy({entry.path for entry in made.files})
                 return False, "is up to date"
             self._restart()
             lost = f"{len(missing)} of its files are missing or were cut, such as {missing[0]}" if missing else ""
             return True, f"is made again: {change or lost}"
+        found = names_in(self.folder)
+        if not found:
+            self._begin()
+            return True, ""
         if ".progress" not in found:
             raise OutputError(
                 f"{self.folder} holds {', '.join(found[:3])}{' …' if len(found) > 3 else ''}, which no Spanmill stage made. "
@@ -162,6 +165,12 @@ class Stage:
         """
         self.check_ours()
         entries = sorted(files, key=lambda entry: entry.path)
+        missing = _missing(self.folder, entries)
+        if missing:
+            raise StageError(
+                f"{self.folder}: {len(missing)} of {len(entries)} files that were written are gone or shorter than they were, such as "
+                f"{missing[0]}: something else removes files there. Remove the folder and make the stage again."
+            )
         identity = self.identity
         manifest = Manifest(
             stage=self.name,
@@ -180,6 +189,7 @@ class Stage:
         """The committed manifest; removes what only the making needed."""
         manifest = read_manifest(self.folder)
         self._tidy({entry.path for entry in manifest.files})
+        abort_uploads(self.folder)
         return manifest
 
     def check_ours(self) -> None:
@@ -222,6 +232,7 @@ class Stage:
         for name in names_in(self.path(".progress")):
             if name != "identity.json":
                 remove(self.path(".progress", name))
+        abort_uploads(self.folder)
 
     def _tidy(self, keep: set[str]) -> None:
         """Leaves the manifest and its files: torn files of killed workers go, and so does .progress."""
@@ -247,10 +258,12 @@ def _receipt(content: bytes | None) -> Receipt:
     return found if isinstance(found, dict) else {}
 
 
-def _missing(folder: str, made: Manifest) -> list[str]:
-    """Files of a manifest that are not there, or not as long as they were."""
-    present = sizes_below(folder)
-    return [entry.path for entry in made.files if present.get(entry.path) != entry.bytes]
+def _missing(folder: str, entries: Sequence[FileEntry]) -> list[str]:
+    """Files that are not there, or not as long as they were. What the listing does not show so is asked for by name."""
+    listed = sizes_below(folder)
+    suspect = [entry for entry in entries if listed.get(entry.path) != entry.bytes]
+    present = sizes_of([join(folder, entry.path) for entry in suspect]) if suspect else {}
+    return [entry.path for entry in suspect if present.get(join(folder, entry.path)) != entry.bytes]
 
 
 def _differences(old: Any, new: Any, where: str) -> Iterable[str]:

@@ -24,7 +24,7 @@ from pipelines.graph import Items
 from pipelines.recipe import Recipe
 from pipelines.sources import SourceSettings, open_source
 from pipelines.sources.base import Input, Part, Source
-from pipelines.sources.stores import located
+from pipelines.sources.stores import LISTING, ask, is_store, located
 from pipelines.stage import Receipt, Stage
 from pipelines.storage import is_local, join, read_bytes, read_manifest, write_bytes, write_parquet
 
@@ -206,19 +206,23 @@ def _by_name(sources: Sequence[SourceSettings]) -> list[SourceSettings]:
 
 
 def _list(settings: SourceSettings) -> Iterator[Listed]:
-    for path in sorted(open_source(settings).list_inputs()):
-        try:
-            yield Listed(settings.name, path, *_size_and_stamp(path))
-        except OSError:  # the survey will say what is wrong with it
-            yield Listed(settings.name, path, 0, "")
+    paths = sorted(open_source(settings).list_inputs())
+    with ThreadPoolExecutor(READERS if paths and not is_local(paths[0]) else 1) as readers:
+        for path, found in zip(paths, readers.map(_size_and_stamp, paths), strict=True):
+            yield Listed(settings.name, path, *found)
 
 
 def _size_and_stamp(path: str) -> tuple[int, str]:
-    fs, name = located(path)
-    if is_local(path):  # of what a link points at, which fsspec would not look at
-        found = os.stat(name)
-        return found.st_size, f"{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}-{found.st_ino}"
-    return int(fs.info(name)["size"] or 0), str(fs.ukey(name))
+    """Neither where it cannot be had: the survey will say what is wrong with the file."""
+    try:
+        fs, name = located(path)
+        if not is_store(fs):  # of what a link points at, which fsspec would not look at
+            found = os.stat(name)
+            return found.st_size, f"{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}-{found.st_ino}"
+        info = ask(fs, path, lambda: fs.info(name), LISTING)
+    except OSError:
+        return 0, ""
+    return int(info["size"] or 0), digest_of(sorted((key, str(value)) for key, value in info.items()))
 
 
 def _listed(stage: Stage) -> list[Listed]:

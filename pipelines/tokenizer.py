@@ -18,7 +18,7 @@ import xxhash
 from contracts.errors import InputError
 from contracts.manifest import FileEntry, Manifest
 from contracts.schemas import DOCUMENT
-from pipelines.corpus import Corpus, check_parts, find_corpus, read_columns
+from pipelines.corpus import Corpus, find_corpus, read_columns
 from pipelines.engine import Engine
 from pipelines.graph import Items
 from pipelines.recipe import Recipe
@@ -83,7 +83,6 @@ class SamplePart:
     def __call__(self, number: int) -> Receipt:
         """One part."""
         part = self.corpus.parts()[number]
-        check_parts(self.corpus.curate.folder, [part])
         table = self.corpus.read(part, ("doc_id", "text"))
         below = self.shares[part.stratum] * 2.0**64
         keys = [xxhash.xxh3_64_intdigest(doc_id, self.seed) for doc_id in table["doc_id"].to_pylist()]

@@ -12,7 +12,7 @@ from contracts.errors import ShardError, StageError
 from contracts.manifest import Manifest
 from pipelines.corpus import REMOVED_ROWS, load_array, read_columns
 from pipelines.progress import Reporter
-from pipelines.storage import TEMPORARY, digest_file, exists, files_below, join, read_bytes, read_manifest
+from pipelines.storage import TEMPORARY, digest_file, exists, files_below, join, read_bytes, read_manifest, sizes_of
 from sharding.check import inspect
 from sharding.shards import Shard
 
@@ -45,9 +45,11 @@ def _verdict(wrong: list[str]) -> str:
 
 def _files(folder: str, made: Manifest) -> Iterator[str]:
     """Presence, size and checksum of each file; files that no manifest lists."""
-    present = set(files_below(folder))
+    listed = set(files_below(folder))
+    unlisted = [join(folder, entry.path) for entry in made.files if entry.path not in listed]
+    there = sizes_of(unlisted) if unlisted else {}
     for entry in made.files:
-        if entry.path not in present:
+        if entry.path not in listed and join(folder, entry.path) not in there:
             yield f"{entry.path} is missing"
             continue
         found = digest_file(join(folder, entry.path))
@@ -56,7 +58,7 @@ def _files(folder: str, made: Manifest) -> Iterator[str]:
                 f"{entry.path} has {found.bytes:,} bytes with xxh3-64 {found.xxh3_64}; "
                 f"the manifest says {entry.bytes:,} with {entry.xxh3_64}: it was changed or damaged"
             )
-    for stray in sorted(present - {entry.path for entry in made.files} - {"manifest.json"}):
+    for stray in sorted(listed - {entry.path for entry in made.files} - {"manifest.json"}):
         if TEMPORARY in stray or (made.stage in ("curate", "dedup", "shard") and not stray.startswith(".progress/")):
             yield f"{stray} is not in the manifest: no reader will use it; remove it"
 

@@ -14,9 +14,9 @@ from dedup.config import DedupSettings
 from dedup.exact import exact_keepers
 from dedup.keepers import priority_order
 from dedup.minhash import signatures
-from pipelines.corpus import Committed, check_parts, column, load_array, read_columns, save_array
+from pipelines.corpus import Committed, column, load_array, read_part, save_array
 from pipelines.stage import Receipt, Stage
-from pipelines.storage import join, write_bytes
+from pipelines.storage import write_bytes
 
 DOCUMENT_ROW = np.dtype([("doc_id", "V16"), ("content_hash", "V16"), ("stars", "<i8"), ("length", "<i8"), ("shingles", "<i8")])
 """What ranks a document. `stars` is -1 where unknown, `length` is in bytes."""
@@ -40,8 +40,7 @@ class SignPart:
     def __call__(self, number: int) -> Receipt:
         """Writes work/PART.signatures.npy and work/PART.documents.npy."""
         part = self.curated.parts()[number]
-        check_parts(self.curated.folder, [part])
-        table = read_columns(join(self.curated.folder, part.path), ("doc_id", "content_hash", "stars", "text"))
+        table = read_part(self.curated.folder, part, ("doc_id", "content_hash", "stars", "text"))
         rows = np.zeros(table.num_rows, DOCUMENT_ROW)
         values = np.zeros((0, self.settings.num_perm), np.uint32)
         if table.num_rows:

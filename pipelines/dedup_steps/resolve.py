@@ -15,9 +15,9 @@ from dedup.keepers import components, greedy
 from dedup.lsh import unique_pairs
 from dedup.shingles import shingle_sets
 from dedup.verify import jaccard
-from pipelines.corpus import Committed, check_parts, column, load_array, read_columns, save_array
+from pipelines.corpus import Committed, column, load_array, read_part, save_array
 from pipelines.stage import Receipt, Stage
-from pipelines.storage import join, write_bytes
+from pipelines.storage import write_bytes
 
 RESOLVED = np.dtype([("node", "<i8"), ("keeper", "<i8"), ("jaccard", "<f8")])
 
@@ -86,9 +86,8 @@ class MakeSets:
         members = np.asarray(load_array(self.stage.work_path(f"{number:05d}.members.npy")))
         values, offsets = np.zeros(0, np.uint64), np.zeros(1, np.int64)
         if len(members):
-            check_parts(self.curated.folder, [part])
             rows = load_array(self.stage.work_path("places.npy"))[members, 1]
-            table = read_columns(join(self.curated.folder, part.path), ("text",)).take(pa.array(np.asarray(rows)))
+            table = read_part(self.curated.folder, part, ("text",)).take(pa.array(np.asarray(rows)))
             values, offsets = shingle_sets(column(table, "text"), self.settings)
         write_bytes(self.stage.work_path(f"{number:05d}.sets.npy"), save_array(values))
         write_bytes(self.stage.work_path(f"{number:05d}.set_offsets.npy"), save_array(offsets))

@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 
 from contracts.manifest import FileEntry
 from contracts.schemas import REMOVAL
-from pipelines.corpus import REMOVED_ROWS, Committed, load_array, read_columns, save_array
+from pipelines.corpus import REMOVED_ROWS, Committed, load_array, read_part, save_array
 from pipelines.dedup_steps.resolve import RESOLVED
 from pipelines.stage import Receipt, Stage
-from pipelines.storage import join, write_bytes, write_parquet
+from pipelines.storage import write_bytes, write_parquet
 
 REMOVALS_A_FILE = 1_000_000
 
@@ -101,7 +101,7 @@ class MarkPart:
     def __call__(self, number: int) -> Receipt:
         """One part."""
         part = self.curated.parts()[number]
-        table = read_columns(join(self.curated.folder, part.path), ("source", "language", "text"))
+        table = read_part(self.curated.folder, part, ("source", "language", "text"))
         gone = np.zeros(table.num_rows, np.bool_)
         gone[load_array(self.stage.path(REMOVED_ROWS, f"{number:05d}.npy"))] = True
         lengths = np.asarray(pc.binary_length(table["text"]).cast(pa.int64()))
