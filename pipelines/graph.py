@@ -3,9 +3,9 @@
     start ─▶ deal ─▶ spread ─▶ do ─▶ wait ─▶ deal ─▶ spread ─▶ do ─▶ wait ─▶ …        one step: deal, spread, do, wait
 
 `deal` names the items that have no receipt yet; `spread` shuffles their numbers to the workers; `do` does an item and leaves its receipt;
-`wait` lets one word through when all items are done. What a number means, workers read from the storage, so the graph is of one size
-whatever the corpus. Every collection is read by one transform only: an engine that recomputes what it lost (Spark) then recomputes no
-more than that.
+`wait` is a shuffle under one key, which lets its group through when all items are done. What a number means, workers read from the
+storage, so the graph is of one size whatever the corpus. Every collection is read by one transform only: an engine that recomputes what
+it lost (Spark) then recomputes no more than that.
 
 The keys of all shuffles are fixed-width bytes that the item decides. Beam's own Reshuffle draws keys at random, and an engine that
 recomputes a lost part of such a shuffle may deal an item twice, or to nobody.
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import apache_beam as beam
@@ -132,17 +133,21 @@ def build(pipeline: beam.Pipeline, stage: Stage, steps: Sequence[Step], session:
 # Types are said where they are used: Beam cannot infer them from annotations that are not evaluated, and would pickle keys.
 
 
+PAIR = tuple[bytes, bytes]
+
+
 @dataclass
 class _DoItems(beam.PTransform):
     step: Items
     stage: Stage
     session: Session
 
-    def expand(self, word: PCollection[bytes]) -> PCollection[bytes]:
-        deal, do = _Deal(self.step, self.stage, self.session), _Do(self.step, self.stage, self.session)
-        number = word | "Deal" >> beam.ParDo(deal).with_output_types(int) | "Spread" >> _Spread()
-        done: PCollection[bytes] = number | "Do" >> beam.ParDo(do).with_output_types(bytes) | "Wait" >> _Wait()
-        return done
+    def expand(self, word: PCollection[Any]) -> PCollection[Any]:
+        number = word | "Deal" >> beam.ParDo(_Deal(self.step, self.stage, self.session)).with_output_types(PAIR)
+        spread = number | "Spread" >> beam.GroupByKey()
+        done = spread | "Do" >> beam.ParDo(_Do(self.step, self.stage, self.session)).with_output_types(PAIR)
+        word_again: PCollection[Any] = done | "Wait" >> beam.GroupByKey()
+        return word_again
 
 
 @dataclass
@@ -151,52 +156,22 @@ class _DoExchange(beam.PTransform):
     stage: Stage
     session: Session
 
-    def expand(self, word: PCollection[bytes]) -> PCollection[bytes]:
-        deal, emit = _DealPlaces(self.step, self.stage, self.session), _Emit(self.step, self.stage, self.session)
-        do = _DoBlocks(self.step, self.stage, self.session)
-        place = word | "Deal" >> beam.ParDo(deal).with_output_types(int) | "Spread" >> _Spread()
-        item_to_block = place | "Emit" >> beam.ParDo(emit).with_output_types(tuple[bytes, bytes])
+    def expand(self, word: PCollection[Any]) -> PCollection[Any]:
+        place = word | "Deal" >> beam.ParDo(_DealPlaces(self.step, self.stage, self.session)).with_output_types(PAIR)
+        spread = place | "Spread" >> beam.GroupByKey()
+        item_to_block = spread | "Emit" >> beam.ParDo(_Emit(self.step, self.stage, self.session)).with_output_types(PAIR)
         item_to_blocks = item_to_block | "Exchange" >> beam.GroupByKey()
-        done: PCollection[bytes] = item_to_blocks | "Do" >> beam.ParDo(do).with_output_types(bytes) | "Wait" >> _Wait()
-        return done
-
-
-class _Spread(beam.PTransform):
-    """Numbers to the same numbers, dealt to all workers."""
-
-    def expand(self, number: PCollection[int]) -> PCollection[int]:
-        keyed = number | "Key" >> beam.Map(_keyed).with_output_types(tuple[bytes, int])
-        spread: PCollection[int] = keyed | beam.GroupByKey() | "Number" >> beam.Map(_number).with_output_types(int)
-        return spread
-
-
-class _Wait(beam.PTransform):
-    """Any number of words to one, when all are there."""
-
-    def expand(self, word: PCollection[bytes]) -> PCollection[bytes]:
-        together = word | "Key" >> beam.Map(_together).with_output_types(tuple[bytes, bytes])
-        one: PCollection[bytes] = together | beam.GroupByKey() | "Word" >> beam.Map(_one).with_output_types(bytes)
-        return one
+        done = item_to_blocks | "Do" >> beam.ParDo(_DoBlocks(self.step, self.stage, self.session)).with_output_types(PAIR)
+        word_again: PCollection[Any] = done | "Wait" >> beam.GroupByKey()
+        return word_again
 
 
 def _key(number: int) -> bytes:
     return number.to_bytes(4, "big")
 
 
-def _keyed(number: int) -> tuple[bytes, int]:
-    return _key(number), number
-
-
-def _number(group: tuple[bytes, Iterable[int]]) -> int:
+def _number(group: tuple[bytes, Any]) -> int:
     return int.from_bytes(group[0], "big")
-
-
-def _together(word: bytes) -> tuple[bytes, bytes]:
-    return WORD, word
-
-
-def _one(group: tuple[bytes, Iterable[bytes]]) -> bytes:
-    return group[0]
 
 
 class _OnStage(beam.DoFn):
@@ -210,10 +185,10 @@ class _OnStage(beam.DoFn):
         with carried():
             self.session.check_in(self.stage)
 
-    def dealt(self, numbers: Sequence[int]) -> Iterator[int]:
-        """The numbers, or as many lanes as are of use."""
-        yield from range(min(self.session.lanes, len(numbers))) if self.session.lanes else numbers
-        yield NOBODY
+    def dealt(self, numbers: Sequence[int]) -> Iterator[tuple[bytes, bytes]]:
+        """The numbers as keys, or as many lanes as are of use."""
+        dealt = range(min(self.session.lanes, len(numbers))) if self.session.lanes else numbers
+        yield from ((_key(number), b"") for number in (*dealt, NOBODY))
 
     def taken(self, dealt: int, step: str, numbers: Sequence[int]) -> Iterable[int]:
         """What a dealt number stands for."""
@@ -223,7 +198,7 @@ class _OnStage(beam.DoFn):
 
 
 class _Deal(_OnStage):
-    def process(self, word: bytes) -> Iterator[int]:
+    def process(self, word: Any) -> Iterator[tuple[bytes, bytes]]:
         with carried():
             yield from self.dealt(missing_items(self.stage, self.step.name, self.step.sizes()))
 
@@ -231,8 +206,8 @@ class _Deal(_OnStage):
 class _Do(_OnStage):
     _ready = False
 
-    def process(self, dealt: int) -> Iterator[bytes]:
-        step: Items = self.step
+    def process(self, group: tuple[bytes, Iterable[bytes]]) -> Iterator[tuple[bytes, bytes]]:
+        step, dealt = self.step, _number(group)
         with carried():
             numbers = missing_items(self.stage, step.name, step.sizes()) if self.session.lanes and dealt != NOBODY else ()
             for number in self.taken(dealt, step.name, numbers):
@@ -240,37 +215,35 @@ class _Do(_OnStage):
                 if not self._ready:
                     step.work.setup()
                     self._ready = True
-                do_item(self.stage, step.name, number, lambda number=number: step.work(number))  # type: ignore[misc]
-        yield WORD
+                do_item(self.stage, step.name, number, partial(step.work, number))
+        yield WORD, b""
 
 
 class _DealPlaces(_OnStage):
-    def process(self, word: bytes) -> Iterator[int]:
+    def process(self, word: Any) -> Iterator[tuple[bytes, bytes]]:
         with carried():
             wanted = missing_items(self.stage, self.step.name, self.step.sizes())
             yield from self.dealt(_largest_first(self.step.emit.sizes()) if wanted else ())
 
 
 class _Emit(_OnStage):
-    def process(self, dealt: int) -> Iterator[tuple[bytes, bytes]]:
-        step: Exchange = self.step
+    def process(self, group: tuple[bytes, Iterable[bytes]]) -> Iterator[tuple[bytes, bytes]]:
+        step, dealt = self.step, _number(group)
         with carried():
             # If this runs again after some items were done, these lack their blocks; they also have receipts and are not done again.
             wanted = missing_items(self.stage, step.name, step.sizes())
             if dealt == NOBODY:
-                yield from ((_key(number), b"") for number in wanted)
-                yield _key(NOBODY), b""
+                yield from ((_key(number), b"") for number in (*wanted, NOBODY))
             for place in self.taken(dealt, f"{step.name}-emit", _largest_first(step.emit.sizes())):
                 yield from ((_key(number), block) for number, block in step.emit(place, wanted))
 
 
 class _DoBlocks(_OnStage):
-    def process(self, item_to_blocks: tuple[bytes, Iterable[bytes]]) -> Iterator[bytes]:
-        step: Exchange = self.step
-        number = int.from_bytes(item_to_blocks[0], "big")
+    def process(self, item_to_blocks: tuple[bytes, Iterable[bytes]]) -> Iterator[tuple[bytes, bytes]]:
+        number = _number(item_to_blocks)
         if number != NOBODY:
-            do_item(self.stage, step.name, number, lambda: step.work(number, item_to_blocks[1]))
-        yield WORD
+            do_item(self.stage, self.step.name, number, partial(self.step.work, number, item_to_blocks[1]))
+        yield WORD, b""
 
 
 def _largest_first(sizes: Sequence[int]) -> list[int]:
