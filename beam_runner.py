@@ -151,15 +151,18 @@ def _train(recipe: Recipe, options: Options) -> None:
 
 
 @cli.command()
-@click.option("--port", type=click.IntRange(1, 65535), default=50000, show_default=True, help="Where the engine asks for workers.")
-def workers(port: int) -> None:
+@click.option("--port", type=click.IntRange(1, 65535), default=50000, show_default=True, help="Where executors ask for workers.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; executors of this node only, by default."
+)
+def workers(port: int, host: str) -> None:
     """Serve Python workers to a Spark or Flink cluster.
 
     One such pool on every node; jobs name it with --environment_type=EXTERNAL --environment_config=localhost:PORT.
     """
     from pipelines.worker_pool import serve
 
-    serve(port, click.echo)
+    serve(host, port, click.echo)
 
 
 @cli.command()

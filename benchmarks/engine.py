@@ -159,8 +159,10 @@ def _once(arguments: argparse.Namespace) -> None:
     quiet = Reporter(quiet=True)
     plain = arguments.once == "plain"
     engine: Engine = PlainEngine((), quiet) if plain else Engine((f"--direct_running_mode={arguments.once}",), quiet)
+    # The survey of this corpus is no work that worker processes are started for.
+    alone = engine if plain else Engine(("--direct_running_mode=in_memory",), quiet)
     calls: dict[str, Callable[[], object]] = {
-        "survey": lambda: survey(recipe, output, engine),
+        "survey": lambda: survey(recipe, output, alone),
         "curate": lambda: curate(recipe, output, engine),
         "dedup": lambda: dedup(recipe, output, "", engine),
         "tokenizer": lambda: tokenizer(recipe, output, "", engine),
