@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.errors import EngineError, InputError, SpanmillError, StageError
+from contracts.errors import EngineError, InputError, NotAwaited, SpanmillError, StageError
 from contracts.manifest import Manifest
 from pipelines.engine import Engine
 from pipelines.graph import Exchange, Items, Step
@@ -218,3 +218,13 @@ def test_silent_workers_end_the_job_within_the_limit(stage: Stage, monkeypatch: 
     ):
         Engine(EMBEDDED, Reporter(quiet=True), worker_timeout=1.0).run(stage, slow, seconds=1.0)
     assert time.monotonic() - begin < 60
+
+
+def test_a_job_that_is_not_waited_for_commits_by_itself(stage: Stage) -> None:
+    with pytest.raises(NotAwaited, match=r"submitted and goes on by itself.*manifest\.json"):
+        Engine(EMBEDDED, Reporter(quiet=True), wait=False).run(stage, steps(stage), seconds=1.0)
+    end = time.monotonic() + 60
+    while not Path(stage.path("manifest.json")).exists():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert stage.close().totals == {"sum": sum(n * n for n in range(9))}
