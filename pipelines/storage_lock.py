@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from contracts.errors import OutputError
 from pipelines.storage_errors import writing
-from pipelines.storage_systems import file_system, is_disk
+from pipelines.storage_systems import file_system, is_disk, refuse_hub
 
 try:
     import fcntl
@@ -20,13 +20,14 @@ except ImportError:  # not a POSIX system
 def locked(run_dir: str) -> Iterator[None]:
     """Holds a run's folder for this process, on a local disk; the lock goes with the process, however it ends.
 
-    Raises OutputError if another process holds it, ConfigError for a URL that cannot be opened. Stores have no locks, so nothing keeps
-    two runs out of one folder there. Two of the same recipe and corpus write the same bytes under the same names: they waste time, and
-    one may stop with an error when the other commits a stage and removes the receipts; its next start finds the stage made. Two of
-    different recipes have their receipts in different folders, but their files under the same names: the one that commits last is as
-    its manifest says only if the other wrote nothing after it. `spanmill verify`, and every stage that reads another, compare files
-    with the digests in the manifest and say so. Give each recipe a folder of its own.
+    Raises OutputError if another process holds it, ConfigError for a URL that cannot be opened or written. Stores have no locks, so nothing
+    keeps two runs out of one folder there. Two of the same recipe and corpus write the same bytes under the same names: they waste time,
+    and one may stop with an error when the other commits a stage and removes the receipts; its next start finds the stage made. Two of
+    different recipes have their receipts in different folders, but their files under the same names: the one that commits last is as its
+    manifest says only if the other wrote nothing after it. `spanmill verify`, and every stage that reads another, compare files with the
+    digests in the manifest and say so. Give each recipe a folder of its own.
     """
+    refuse_hub(run_dir)
     with writing(run_dir):
         fs, name = file_system(run_dir)
     if fcntl is None or not is_disk(fs):

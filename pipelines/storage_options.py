@@ -117,30 +117,45 @@ def refuse_secrets(values: Mapping[str, Any]) -> None:
             )
 
 
+EVERYWHERE = "on this machine and on every worker"
+
+HUB_LOGIN = "`hf auth login` (or set HF_TOKEN)"
+
 WHERE = {
     "abfs": "For Azure: a managed identity, `az login`, or the AZURE_* variables of that process.",
     "gs": "For Google: the service account of the machine or pod, `gcloud auth application-default login`, or "
     "GOOGLE_APPLICATION_CREDENTIALS of that process.",
-    "hf": "For the Hub: `hf auth login` writes the token's file, or HF_TOKEN of that process.",
+    "hf": f"For the Hub: {HUB_LOGIN}.",
     "s3": "For S3: a role of the machine or pod, ~/.aws/credentials with `profile`, or the AWS_* variables of that process.",
     "": "See the documentation of the file system for where it looks on the machine itself.",
 }
-"""Where each machine looks for credentials, by protocol."""
+"""Where each machine looks for credentials, by section."""
 
 PACKAGES = {
-    "s3": "pip install 'spanmill[s3]'",
-    "s3a": "pip install 'spanmill[s3]'",
-    "gs": "pip install 'spanmill[gcs]'",
-    "gcs": "pip install 'spanmill[gcs]'",
-    "hf": "pip install 'spanmill[hub]'",
     "abfs": "pip install adlfs",
-    "abfss": "pip install adlfs",
-    "az": "pip install adlfs",
+    "gs": "pip install 'spanmill[gcs]'",
+    "hf": "pip install 'spanmill[hub]'",
+    "s3": "pip install 'spanmill[s3]'",
     "sftp": "pip install paramiko",
-    "ssh": "pip install paramiko",
     "smb": "pip install smbprotocol",
 }
-"""How to get what a protocol needs."""
+"""How to get what a protocol needs, by section."""
+
+_ALIASES = {"s3a": "s3", "gcs": "gs", "az": "abfs", "abfss": "abfs", "ssh": "sftp", "https": "http"}
+
+
+def protocol_of(path: str) -> str:
+    """Empty for a disk; the innermost of a chain such as simplecache::s3://bucket."""
+    before, found, _ = path.rpartition("://")
+    protocol = before.rpartition("::")[2] if found else ""
+    return "" if protocol in ("file", "local") else protocol
+
+
+def section_of(path: str) -> str:
+    """The table below `storage` that is for this path: s3 for s3a://bucket."""
+    protocol = protocol_of(path)
+    return _ALIASES.get(protocol, protocol)
+
 
 _SECRET_NAMES = re.compile(
     r"secret|passw|passphrase|token|credential|authorization|cookie|signature$|connectionstring|(account|access|api|private|customer)key"

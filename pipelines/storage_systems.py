@@ -21,7 +21,9 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
-from pipelines.storage_errors import may_pass
+from contracts.errors import ConfigError
+from pipelines.storage_kinds import may_pass
+from pipelines.storage_options import section_of
 
 TEMPORARY = ".tmp-"
 """Part of the name of every file that is not finished."""
@@ -74,8 +76,18 @@ class Pending(Protocol):
         ...
 
 
+def refuse_hub(path: str) -> None:
+    """Raises ConfigError for an output on the Hugging Face Hub."""
+    if section_of(path) == "hf":
+        raise ConfigError(
+            f"Cannot write {path}: the Hub would make a commit of each file. Choose a folder, or a store such as s3:// or gs://, and "
+            "upload what is finished with `hf upload`."
+        )
+
+
 def begin(path: str) -> Pending:
-    """A file that will appear at `path`."""
+    """A file that will appear at `path`. Raises ConfigError where none can be written."""
+    refuse_hub(path)
     fs, name = file_system(path)
     if is_disk(fs):
         return _OnDisk(name)
@@ -133,7 +145,7 @@ def sent(put: Callable[[], Any], path: str) -> None:
         try:
             put()
         except Exception as error:
-            if not may_pass(error, path):
+            if not may_pass(error, path, sending=True):
                 raise
             time.sleep(PAUSE * 2 ** (attempt - 1))
         else:

@@ -5,23 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from pipelines.sources.hub import NAMING, Place, place_of
-from pipelines.sources.store_errors import chain, is_passing, reason_of, response_of, status_of
+from pipelines.storage_errors import reason_of, remedy_of
+from pipelines.storage_kinds import chain, kind_of, may_pass, response_of, status_of
+from pipelines.storage_options import EVERYWHERE, HUB_LOGIN
 
-EVERYWHERE = "on this machine and on every worker"
+LOGIN = f"{HUB_LOGIN} {EVERYWHERE}"
 
 
 def hub_words(error: BaseException, path: str, endpoint: str) -> str:
     """What is wrong with a path of the hub, and what to do about it. The cases are the hub's answers: status and X-Error-Code."""
     place = place_of(path)
     if place is None or any(isinstance(each, ValueError) for each in chain(error)):  # the library's own check of names
-        return f"{reason_of(error)} {NAMING}"
+        return f"{reason_of(error)}. {NAMING}"
     response = response_of(error)
     code = _header(response, "x-error-code")
     told = _told(error, response)
     what = f"the data set {place.name!r}" if place.kind == "datasets/" else f"{place.kind or 'models/'}{place.name}"
     page = f"{endpoint}/{place.kind.removeprefix('models/')}{place.name}"
-    if any(type(each).__name__ == "OfflineModeIsEnabled" for each in chain(error)):
-        return f"The hub cannot be asked for {what}, because HF_HUB_OFFLINE is set. Unset it {EVERYWHERE}, or name a local copy."
+    if kind_of(error, path) == "offline":
+        return f"The hub cannot be asked for {what}. {remedy_of(error, path, 'read')}"
     if code == "GatedRepo":
         return _gated(what, page, _has_token(response), told)
     status = status_of(error)
@@ -35,19 +37,19 @@ def hub_words(error: BaseException, path: str, endpoint: str) -> str:
     if status == 401:
         return (
             f"The hub refuses the token{told}. It may have expired or been mistyped: make a new one at {endpoint}/settings/tokens and "
-            f"run `hf auth login` (or set HF_TOKEN) {EVERYWHERE}."
+            f"run {LOGIN}."
         )
     if status == 403:
         return (
-            f"The hub forbids reading {what}{told}. Give the token the right to read it at {endpoint}/settings/tokens, or log in with "
-            f"`hf auth login` (or HF_TOKEN) as an account that may, {EVERYWHERE}."
+            f"The hub forbids reading {what}{told}. Give the token the right to read it at {endpoint}/settings/tokens, or log in as an "
+            f"account that may: {LOGIN}."
         )
     if status == 429:
         return _limited(place, told)
-    if is_passing(error):
+    if may_pass(error, path):
         return (
-            f"The hub ({endpoint}) cannot be reached, or fails: {reason_of(error).rstrip('.')}. It was tried again for minutes. When "
-            "the network and the hub are back, run the same command again: what is done is kept."
+            f"The hub ({endpoint}) cannot be reached, or fails: {reason_of(error)}. It was tried again for minutes. When the "
+            "network and the hub are back, run the same command again: what is done is kept."
         )
     if isinstance(error, FileNotFoundError) or status == 404:
         return f"It is not in {what} at {place.revision or 'main'!r}. {page} shows what is there."
@@ -57,8 +59,8 @@ def hub_words(error: BaseException, path: str, endpoint: str) -> str:
 def _gated(what: str, page: str, has_token: bool, told: str) -> str:
     if not has_token:
         return (
-            f"{_capital(what)} is gated: accept its terms at {page}, then `hf auth login` (or set HF_TOKEN) {EVERYWHERE}, with the account "
-            "that accepted them, and run the same command again."
+            f"{_capital(what)} is gated: accept its terms at {page}, then {LOGIN}, with the account that "
+            "accepted them, and run the same command again."
         )
     return (
         f"{_capital(what)} is gated, and the account of this token has not been let in{told}. Open {page} with that account, accept the "
@@ -68,11 +70,7 @@ def _gated(what: str, page: str, has_token: bool, told: str) -> str:
 
 
 def _unknown(place: Place, what: str, endpoint: str, has_token: bool) -> str:
-    hidden = (
-        "this token may not see it"
-        if has_token
-        else f"it is private and nobody is logged in: `hf auth login` (or set HF_TOKEN) {EVERYWHERE}"
-    )
+    hidden = "this token may not see it" if has_token else f"it is private and nobody is logged in: {LOGIN}"
     missing = f" Data sets are named hf://datasets/{place.name}, with 'datasets/'." if not place.kind else ""
     return f"The hub ({endpoint}) knows no such thing as {what}, or {hidden}. Check the spelling of OWNER/NAME.{missing}"
 
@@ -81,8 +79,8 @@ def _limited(place: Place, told: str) -> str:
     kind = f" --repo-type {place.kind.removesuffix('s/')}" if place.kind else ""
     return (
         f"The hub's limit of requests is used up{told}. It counts requests of 5 minutes, for each account, or for each address where no "
-        f"token is sent. Any of these helps: `hf auth login` (or HF_TOKEN) {EVERYWHERE}, since accounts are allowed more; fewer workers; "
-        f"or a copy of your own, with the same results: `hf download {place.name}{kind} --local-dir FOLDER`, and path = FOLDER "
+        f"token is sent. Any of these helps: {LOGIN}, since accounts are allowed more; fewer workers; or a copy "
+        f"of your own, with the same results: `hf download {place.name}{kind} --local-dir FOLDER`, and path = FOLDER "
         "(or that folder copied to a bucket)."
     )
 

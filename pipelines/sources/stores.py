@@ -15,12 +15,13 @@ from typing import Any, TypeVar
 
 import fsspec
 from fsspec.core import url_to_fs
-from fsspec.implementations.local import LocalFileSystem
 
 from contracts.errors import InputError
 from pipelines.sources import hub
 from pipelines.sources.hub_words import hub_words
-from pipelines.sources.store_errors import StoppedShortError, asked_wait, is_passing, of_the_store, status_of, words_for
+from pipelines.storage_errors import reason_of, remedy_of, unopened
+from pipelines.storage_kinds import asked_wait, kind_of, may_pass, of_a_store, status_of
+from pipelines.storage_systems import is_disk
 
 LISTING = 60.0
 """Seconds from the first request to the last attempt while somebody waits at the terminal."""
@@ -37,29 +38,30 @@ SLOWEST = 60.0
 PIECE: int = 8 * 2**20
 """Bytes asked for at once, so that a connection that breaks costs this much and not a whole column."""
 
-EXTRAS = {"hf": "hub"}
-"""Extras of Spanmill that bring what a scheme needs."""
-
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
 
+class StoppedShortError(ConnectionError):
+    """A store gave fewer bytes than the file has, and no reason."""
+
+
 def located(path: str) -> tuple[Any, str]:
-    """The file system of a path, and the path's name in it; asks for nothing yet. Raises InputError for a scheme that is not there."""
+    """The file system of a path, and the path's name in it; asks for nothing yet. Raises InputError where there is none."""
     try:
         fs, name = url_to_fs(path)
-    except (ImportError, ValueError) as error:
-        scheme = path.partition("://")[0]
-        advice = f"pip install 'spanmill[{EXTRAS[scheme]}]'" if scheme in EXTRAS else "install that package with pip"
-        words = f"{error}: {advice} on this machine and on every worker." if isinstance(error, ImportError) else f"{error}."
+    except Exception as error:
+        words = unopened(error, path) or (f"{error}." if isinstance(error, ValueError) else "")
+        if not words:
+            raise
         raise InputError(f"The input {path!r} cannot be opened: {words}") from None
     return (hub.shared(fs) if hub.on_hub(fs) else fs), name
 
 
 def is_store(fs: fsspec.AbstractFileSystem) -> bool:
     """Whether files are anywhere but on a disk of this machine."""
-    return not isinstance(fs, LocalFileSystem)
+    return not is_disk(fs)
 
 
 def ask(fs: Any, path: str, call: Callable[[], T], patience: float = READING) -> T:
@@ -73,12 +75,12 @@ def ask(fs: Any, path: str, call: Callable[[], T], patience: float = READING) ->
         try:
             return call()
         except Exception as error:
-            if not is_store(fs) or not of_the_store(error):
+            if not is_store(fs) or not of_a_store(error):
                 raise
             asked = asked_wait(error)
             wait = pause if asked is None else asked
             granted = patience + (asked if asked and asked <= LONGEST_ASKED else 0)
-            if not is_passing(error) or time.monotonic() - started + wait > granted:
+            if not may_pass(error, path) or time.monotonic() - started + wait > granted:
                 raise InputError(f"The input {path!r} cannot be read. {_words(fs, error, path)}") from error
             _log.warning("%s: %s; trying again in %.0f s", path, error, wait)
             pause = min(2 * pause, SLOWEST)
@@ -94,7 +96,8 @@ def exists(fs: Any, name: str, path: str, patience: float = LISTING) -> bool:
         try:
             fs.info(name)
         except FileNotFoundError as error:
-            if status_of(error) and (hub.on_hub(fs) or status_of(error) != 404):  # a refusal in disguise
+            refused = status_of(error) and (hub.on_hub(fs) or status_of(error) != 404)
+            if refused or may_pass(error, path):  # in disguise
                 raise
             return False
         return True
@@ -177,4 +180,9 @@ class StoreFile(io.RawIOBase):
 
 
 def _words(fs: Any, error: Exception, path: str) -> str:
-    return hub_words(error, path, fs.endpoint) if hub.on_hub(fs) else words_for(error)
+    """What is wrong, and what to do about it."""
+    if hub.on_hub(fs):
+        return hub_words(error, path, fs.endpoint)
+    gone = not kind_of(error, path) and (isinstance(error, FileNotFoundError) or status_of(error) in (404, 410))
+    listed = "It was there when the folder was listed: restore it, and run the same command again."
+    return f"{reason_of(error)}. {listed if gone else remedy_of(error, path, 'read')}"

@@ -182,7 +182,7 @@ def test_a_limit_of_requests_that_stays_used_up(hub: HubServer, tmp_path: Path, 
     assert "The hub's limit of requests is used up (" in words
     assert "3000" in words
     assert "fewer workers" in words
-    assert "`hf auth login` (or HF_TOKEN) on this machine and on every worker" in words
+    assert "`hf auth login` (or set HF_TOKEN) on this machine and on every worker" in words
     assert f"`hf download {NAME} --repo-type dataset --local-dir FOLDER`" in words
     assert set(clock.waits) == {251.0}
     assert len(clock.waits) <= (1 if place == INFO else 5)

@@ -19,8 +19,7 @@ from contracts.errors import InputError
 from pipelines.sources.jsonl import JsonlSettings
 from pipelines.sources.stores import located
 from pipelines.sources.tree import TreeSettings
-
-EVERYWHERE = "on this machine and on every worker"
+from pipelines.storage_options import EVERYWHERE
 
 
 @pytest.fixture
@@ -180,7 +179,7 @@ def test_without_huggingface_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert done.stdout.startswith("InputError The input 'hf://datasets/me/it' cannot be opened: ")
-    assert f"pip install 'spanmill[hub]' {EVERYWHERE}" in done.stdout
+    assert "Here and on every worker: pip install 'spanmill[hub]'" in done.stdout
 
 
 def test_a_scheme_that_nobody_knows() -> None:

@@ -16,7 +16,8 @@ from stores import BUCKET, Store, options
 from contracts.errors import ConfigError, InputError, OutputError
 from pipelines import storage, storage_options
 from pipelines.storage import join, read_bytes, write_bytes
-from pipelines.storage_errors import KINDS, kind_of, writing
+from pipelines.storage_errors import writing
+from pipelines.storage_kinds import kind_of
 from pipelines.storage_options import PACKAGES
 
 
@@ -136,7 +137,7 @@ def test_a_package_that_is_missing(protocol: str, monkeypatch: pytest.MonkeyPatc
 def test_a_protocol_that_nobody_knows() -> None:
     asks: list[Callable[[str], object]] = [storage.exists, storage.remove, read_bytes, lambda path: write_bytes(path, b"")]
     for ask in asks:
-        with pytest.raises(ConfigError, match=r"Protocol not known: s4.*It must be a folder, or a URL that fsspec knows"):
+        with pytest.raises(ConfigError, match=r"Protocol not known: s4.*It must be a path, or a URL that fsspec knows"):
             ask("s4://bucket/x")
     with pytest.raises(ConfigError, match="Protocol not known"), storage.locked("s4://bucket/run"):
         pass
@@ -145,6 +146,16 @@ def test_a_protocol_that_nobody_knows() -> None:
 def test_a_protocol_that_cannot_write() -> None:
     with pytest.raises(ConfigError, match=r"http:// cannot write\. Choose a folder, or a store such as s3://"):
         write_bytes("http://127.0.0.1:9/x", b"1")
+
+
+def test_the_hub_is_read_and_never_written() -> None:
+    words = (
+        r"Cannot write hf://datasets/me/it.*: the Hub would make a commit of each file\. Choose a folder, or a store.*`hf upload`"
+    )
+    with pytest.raises(ConfigError, match=words):
+        write_bytes("hf://datasets/me/it/x", b"1")
+    with pytest.raises(ConfigError, match=words), storage.locked("hf://datasets/me/it/run"):
+        pass
 
 
 def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
@@ -173,10 +184,3 @@ def test_an_error_that_is_not_the_storages_is_left_as_it_is(tmp_path: Path) -> N
     circle = ValueError("its own cause")
     circle.__cause__ = circle
     assert kind_of(circle, "s3://bucket/x") == ""
-
-
-def test_every_kind_has_a_remedy_that_can_be_filled_in() -> None:
-    for kind in KINDS:
-        words = kind.remedy.format(bucket="b", section="storage.s3", credentials="Here.", doing="write")
-        assert words.endswith((".", "…"))
-        assert "{{" not in words
