@@ -32,8 +32,8 @@ class Options:
 
     def recipe(self) -> Recipe:
         """The recipe, the trainer's section included in the check. Readies this process for the storage that it names."""
-        from pipelines import storage_options
         from pipelines.recipe import load
+        from pipelines.storage import options as storage_options
 
         recipe = load(self.config, list(self.settings))
         self.train_settings(recipe)
@@ -108,8 +108,8 @@ def looking(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def with_storage(config: str, **values: Any) -> None:
         if config:
-            from pipelines import storage_options
             from pipelines.recipe import load
+            from pipelines.storage import options as storage_options
 
             storage_options.apply(load(config, []).storage.options())
         command(**values)

@@ -48,7 +48,7 @@ class Engine:
     verbose: bool = False
     """Whether Beam's own messages are shown."""
     storage: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Options of file systems, for this process and all workers; see pipelines.storage_options."""
+    """Options of file systems, for this process and all workers; see pipelines.storage.options."""
     worker_timeout: float | None = None
     """Seconds within which workers of another engine must show a sign of life; None: what the engine usually needs."""
     wait: bool = True

@@ -14,7 +14,7 @@ from dedup.config import DedupSettings
 from pipelines.filters import FilterSettings
 from pipelines.sources import SourceSettings
 from pipelines.storage import read_bytes
-from pipelines.storage_options import StorageSettings
+from pipelines.storage.options import StorageSettings
 from sharding.config import ShardSettings
 from tokenizer.config import TokenizerSettings
 

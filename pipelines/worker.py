@@ -20,9 +20,9 @@ from importlib.metadata import PackageNotFoundError
 from typing import Any
 
 from contracts.errors import EngineError, SpanmillError
-from pipelines import storage_options
 from pipelines.stage import Stage, difference, installed_versions
 from pipelines.storage import join, write_bytes
+from pipelines.storage import options as storage_options
 
 PULSE = "workers"
 """Folder beside a stage's receipts in which remote workers leave a sign of life."""
@@ -41,7 +41,7 @@ class Session:
     lanes: int = 0
     """How many workers take items from one list; 0 where the engine itself deals items out."""
     storage: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Options of file systems; see pipelines.storage_options."""
+    """Options of file systems; see pipelines.storage.options."""
     python: str = field(default_factory=lambda: ".".join(platform.python_version_tuple()[:2]))
 
     def check_in(self, stage: Stage) -> None:

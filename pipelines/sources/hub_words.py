@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from pipelines.sources.hub import NAMING, Place, place_of
-from pipelines.storage_errors import reason_of, remedy_of
-from pipelines.storage_kinds import chain, kind_of, may_pass, response_of, status_of
-from pipelines.storage_options import EVERYWHERE, HUB_LOGIN
+from pipelines.storage.errors import reason_of, remedy_of
+from pipelines.storage.kinds import chain, kind_of, may_pass, response_of, status_of
+from pipelines.storage.options import EVERYWHERE, HUB_LOGIN
 
 LOGIN = f"{HUB_LOGIN} {EVERYWHERE}"
 

@@ -22,7 +22,7 @@ from contracts.errors import InputError
 from pipelines.sources import hub
 from pipelines.sources.base import DIGEST_LENGTH, Input
 from pipelines.sources.stores import LISTING, StoreFile, ask, exists, is_store, located
-from pipelines.storage_errors import reason_of
+from pipelines.storage.errors import reason_of
 
 BLOCK: int = 4 * 2**20
 """Bytes per read. Object stores want megabytes a request; more only costs memory."""

@@ -16,7 +16,7 @@ from pipelines.sources.columns import Problem
 from pipelines.sources.documents import BATCH_BYTES, Rows, lost_input, origin_of, to_reading
 from pipelines.sources.inputs import TRANSIENT
 from pipelines.sources.surveyed import SurveyedFile
-from pipelines.storage_errors import reason_of
+from pipelines.storage.errors import reason_of
 
 SUFFIXES = (".parquet",)
 

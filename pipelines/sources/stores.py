@@ -19,9 +19,9 @@ from fsspec.core import url_to_fs
 from contracts.errors import InputError
 from pipelines.sources import hub
 from pipelines.sources.hub_words import hub_words
-from pipelines.storage_errors import reason_of, remedy_of, unopened
-from pipelines.storage_kinds import asked_wait, kind_of, may_pass, of_a_store, status_of
-from pipelines.storage_systems import is_disk
+from pipelines.storage.errors import reason_of, remedy_of, unopened
+from pipelines.storage.kinds import asked_wait, kind_of, may_pass, of_a_store, status_of
+from pipelines.storage.systems import is_disk
 
 LISTING = 60.0
 """Seconds from the first request to the last attempt while somebody waits at the terminal."""

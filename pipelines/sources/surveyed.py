@@ -14,7 +14,7 @@ import xxhash
 from contracts.errors import InputError
 from pipelines.sources.base import DIGEST_LENGTH, Input
 from pipelines.sources.inputs import TRANSIENT, blocks, open_input
-from pipelines.storage_errors import reason_of
+from pipelines.storage.errors import reason_of
 
 
 class SurveyedFile(io.RawIOBase):

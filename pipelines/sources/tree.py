@@ -25,7 +25,7 @@ from pipelines.sources.parts import split_by_label
 from pipelines.sources.row_buffer import Row
 from pipelines.sources.settings import SourceBase
 from pipelines.sources.stores import LISTING, ask, exists, is_store, located
-from pipelines.storage_errors import reason_of
+from pipelines.storage.errors import reason_of
 
 
 class TreeSettings(SourceBase):

@@ -14,8 +14,8 @@ from faults import Proxy, proxied
 from servers import create_gcs_bucket, create_s3_bucket, gcs_server, s3_server
 from stores import BUCKET, STORES, Store, base_of, options
 
-from pipelines import storage_options
-from pipelines.storage_systems import STORES as STORES_OPTIONS
+from pipelines.storage import options as storage_options
+from pipelines.storage.systems import STORES as STORES_OPTIONS
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +68,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     hurry = SimpleNamespace(**{**vars(asyncio), "sleep": sleep})
     for module in ("aiobotocore.endpoint", "gcsfs.retry", "s3fs.core"):
         monkeypatch.setattr(importlib.import_module(module), "asyncio", hurry)
-    monkeypatch.setattr("pipelines.storage_systems.PAUSE", 0.001)
+    monkeypatch.setattr("pipelines.storage.systems.PAUSE", 0.001)
 
 
 @pytest.fixture(params=STORES)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from faults import Proxy
 
-from pipelines import storage_options
+from pipelines.storage import options as storage_options
 
 BUCKET = "spanmill-test"
 

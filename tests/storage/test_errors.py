@@ -14,11 +14,12 @@ from faults import Fault
 from stores import BUCKET, Store, options
 
 from contracts.errors import ConfigError, InputError, OutputError
-from pipelines import storage, storage_options
+from pipelines import storage
 from pipelines.storage import join, read_bytes, write_bytes
-from pipelines.storage_errors import writing
-from pipelines.storage_kinds import kind_of
-from pipelines.storage_options import PACKAGES
+from pipelines.storage import options as storage_options
+from pipelines.storage.errors import writing
+from pipelines.storage.kinds import kind_of
+from pipelines.storage.options import PACKAGES
 
 
 def refusal(code: str, status: int) -> Fault:

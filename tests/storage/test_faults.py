@@ -109,7 +109,7 @@ def test_an_upload_that_could_not_be_aborted_is_aborted_later(faulty: Store) -> 
 def test_a_killed_worker_leaves_nothing_that_could_be_mistaken(faulty: Store) -> None:
     """`kill -9` while the second part of a file is on its way."""
     script = (
-        "import sys, json; from pipelines import storage, storage_options;"
+        "import sys, json; from pipelines import storage; from pipelines.storage import options as storage_options;"
         "storage_options.apply(json.loads(sys.argv[1]));"
         "storage.write_file(sys.argv[2], lambda file: file.write(bytes(34 * 2**20)))"
     )

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from contracts.errors import InputError
-from pipelines.storage_errors import reason_of, remedy_of, unopened
-from pipelines.storage_kinds import KINDS, PASSING_WHEN_SENT, asked_wait, kind_of, may_pass, of_a_store, status_of
-from pipelines.storage_options import PACKAGES, StorageSettings
+from pipelines.storage.errors import reason_of, remedy_of, unopened
+from pipelines.storage.kinds import KINDS, PASSING_WHEN_SENT, asked_wait, kind_of, may_pass, of_a_store, status_of
+from pipelines.storage.options import PACKAGES, StorageSettings
 
 PATH = "s3://bucket/x"
 

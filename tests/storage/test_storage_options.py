@@ -14,8 +14,8 @@ from pydantic import Field
 
 from contracts.errors import ConfigError
 from contracts.settings import Settings, build
-from pipelines import storage_options
-from pipelines.storage_options import DEFAULTS, StorageSettings
+from pipelines.storage import options as storage_options
+from pipelines.storage.options import DEFAULTS, StorageSettings
 
 
 class Recipe(Settings):
@@ -55,7 +55,8 @@ def test_the_last_options_count_and_none_are_left_over() -> None:
 def test_options_of_the_machine_stay_unless_the_recipe_says_otherwise() -> None:
     """From FSSPEC_S3_… or ~/.config/fsspec."""
     script = (
-        "from pipelines import storage, storage_options; import fsspec; c = fsspec.config.conf; print(c['s3']['anon'], c['s3']['profile']);"
+        "from pipelines import storage; from pipelines.storage import options as storage_options; import fsspec;"
+        "c = fsspec.config.conf; print(c['s3']['anon'], c['s3']['profile']);"
         "storage_options.apply({'s3': {'anon': False}}); print(c['s3']['anon'], c['s3']['profile']);"
         "storage_options.apply({}); print(c['s3']['anon'], c['s3']['profile'])"
     )

@@ -1,4 +1,4 @@
-"""What went wrong with a disk or a store, in words on what to do. The kinds of trouble are in `pipelines.storage_kinds`."""
+"""What went wrong with a disk or a store, in words on what to do. The kinds of trouble are in `pipelines.storage.kinds`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from contracts.errors import ConfigError, InputError, OutputError, SpanmillError
-from pipelines.storage_kinds import AGAIN, KINDS, find_kind, kind_of, of_a_store
-from pipelines.storage_options import PACKAGES, WHERE, protocol_of, section_of
+from pipelines.storage.kinds import AGAIN, KINDS, find_kind, kind_of, of_a_store
+from pipelines.storage.options import PACKAGES, WHERE, protocol_of, section_of
 
 
 @contextmanager

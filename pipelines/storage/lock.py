@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from contracts.errors import OutputError
-from pipelines.storage_errors import writing
-from pipelines.storage_systems import file_system, is_disk, refuse_hub
+from pipelines.storage.errors import writing
+from pipelines.storage.systems import file_system, is_disk, refuse_hub
 
 try:
     import fcntl

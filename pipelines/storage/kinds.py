@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from pipelines.storage_options import EVERYWHERE, protocol_of
+from pipelines.storage.options import EVERYWHERE, protocol_of
 
 AGAIN = "The same command goes on where it stopped."
 

@@ -5,7 +5,7 @@ The commit protocol, on every storage:
 1. A file appears under its name whole or not at all. On a local disk it is written under another name, flushed to the disk and
    renamed. A store (s3, gs, abfs, memory) has no renaming, but shows an object only when all of it has arrived: there a file is made
    whole on the worker, then sent under its own name. On any other file system (hdfs, sftp, smb) it is written under another name, then
-   renamed. `pipelines.storage_systems` holds the table.
+   renamed. `pipelines.storage.systems` holds the table.
 2. A receipt is written after the files it speaks of, the manifest after all receipts. Without a manifest there is no stage, whatever
    else lies in its folder.
 3. Names come from what is done, bytes from recipe and corpus. Two workers that do the same item at once write the same bytes under the
@@ -32,11 +32,11 @@ import xxhash
 
 from contracts.errors import OutputError, StageError
 from contracts.manifest import Manifest
-from pipelines.storage_errors import reading, writing
-from pipelines.storage_listing import exists, files_below, is_local, join, names_in, sizes_below, sizes_of
-from pipelines.storage_lock import locked
-from pipelines.storage_options import prepare
-from pipelines.storage_systems import TEMPORARY, TRIES, begin, file_system, is_disk, store_of
+from pipelines.storage.errors import reading, writing
+from pipelines.storage.listing import exists, files_below, is_local, join, names_in, sizes_below, sizes_of
+from pipelines.storage.lock import locked
+from pipelines.storage.options import prepare
+from pipelines.storage.systems import TEMPORARY, TRIES, begin, file_system, is_disk, store_of
 
 __all__ = ["TEMPORARY", "exists", "files_below", "is_local", "join", "locked", "names_in", "sizes_below", "sizes_of"]
 

@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from pipelines.storage_errors import reading
-from pipelines.storage_systems import file_system, is_disk
+from pipelines.storage.errors import reading
+from pipelines.storage.systems import file_system, is_disk
 
 ASKERS = 16
 """Threads that wait for a store's answers about single objects."""

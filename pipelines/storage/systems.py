@@ -22,8 +22,8 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from contracts.errors import ConfigError
-from pipelines.storage_kinds import may_pass
-from pipelines.storage_options import section_of
+from pipelines.storage.kinds import may_pass
+from pipelines.storage.options import section_of
 
 TEMPORARY = ".tmp-"
 """Part of the name of every file that is not finished."""
