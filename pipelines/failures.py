@@ -33,7 +33,7 @@ SIGNS: tuple[tuple[re.Pattern[str], str], ...] = (
         "the versions).",
     ),
     (
-        re.compile(r"Can't get attribute|has no attribute|unexpected keyword argument|unpickl|UnpicklingError"),
+        re.compile(r"cannot load its work"),
         "The workers probably have another version of Spanmill, Beam or Python than the submitter: install the same wheel on both and "
         "restart the workers.",
     ),

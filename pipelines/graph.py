@@ -24,6 +24,7 @@ from typing import Any, Protocol
 import apache_beam as beam
 from apache_beam.pvalue import PCollection
 
+from pipelines.envelope import Envelope
 from pipelines.stage import Receipt, Stage
 from pipelines.worker import Session, carried, claimed, do_item, missing_items
 
@@ -143,9 +144,9 @@ class _DoItems(beam.PTransform):
     session: Session
 
     def expand(self, word: PCollection[Any]) -> PCollection[Any]:
-        number = word | "Deal" >> beam.ParDo(_Deal(self.step, self.stage, self.session)).with_output_types(PAIR)
+        number = word | "Deal" >> beam.ParDo(Envelope(_Deal(self.step, self.stage, self.session))).with_output_types(PAIR)
         spread = number | "Spread" >> beam.GroupByKey()
-        done = spread | "Do" >> beam.ParDo(_Do(self.step, self.stage, self.session)).with_output_types(PAIR)
+        done = spread | "Do" >> beam.ParDo(Envelope(_Do(self.step, self.stage, self.session))).with_output_types(PAIR)
         word_again: PCollection[Any] = done | "Wait" >> beam.GroupByKey()
         return word_again
 
@@ -157,11 +158,11 @@ class _DoExchange(beam.PTransform):
     session: Session
 
     def expand(self, word: PCollection[Any]) -> PCollection[Any]:
-        place = word | "Deal" >> beam.ParDo(_DealPlaces(self.step, self.stage, self.session)).with_output_types(PAIR)
+        place = word | "Deal" >> beam.ParDo(Envelope(_DealPlaces(self.step, self.stage, self.session))).with_output_types(PAIR)
         spread = place | "Spread" >> beam.GroupByKey()
-        item_to_block = spread | "Emit" >> beam.ParDo(_Emit(self.step, self.stage, self.session)).with_output_types(PAIR)
+        item_to_block = spread | "Emit" >> beam.ParDo(Envelope(_Emit(self.step, self.stage, self.session))).with_output_types(PAIR)
         item_to_blocks = item_to_block | "Exchange" >> beam.GroupByKey()
-        done = item_to_blocks | "Do" >> beam.ParDo(_DoBlocks(self.step, self.stage, self.session)).with_output_types(PAIR)
+        done = item_to_blocks | "Do" >> beam.ParDo(Envelope(_DoBlocks(self.step, self.stage, self.session))).with_output_types(PAIR)
         word_again: PCollection[Any] = done | "Wait" >> beam.GroupByKey()
         return word_again
 
