@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from contracts.errors import NotAwaited, SpanmillError
+from contracts.errors import ConfigError, NotAwaited, SpanmillError
 from run_options import Options, looking, making
 
 if TYPE_CHECKING:
@@ -94,11 +94,15 @@ def _stage(name: str) -> Callable[[Recipe, Options, Engine], Manifest]:
 def run(ctx: click.Context, until: str, **values: Any) -> None:
     """Make all stages, from sources to a model.
 
-    They are curate, dedup, tokenizer, shard and train. An interrupted run goes on where it stopped.
+    They are survey, curate, dedup, tokenizer, shard and train. An interrupted run goes on where it stopped.
     """
     options = _options(ctx, values)
     recipe = options.recipe()
     wanted = [*STAGES, "train"]
+    if options.no_wait:
+        raise ConfigError(
+            f"run needs each stage before it can make the next: use --no-wait with survey, {', '.join(STAGES)} one by one."
+        )
     if until == "train":
         options.need_disk()
     with options.locked():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from pipelines.engine import Engine
     from pipelines.recipe import Recipe
     from trainer.config import TrainSettings
+
+
+def absolute(path: str) -> str:
+    """A path of this machine from its root; URLs and nothing as they are."""
+    return os.path.abspath(path) if path and "://" not in path and "::" not in path else path
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,11 @@ class Options:
         from trainer.config import TrainSettings
 
         return build(TrainSettings, recipe.train, f"{self.config or 'settings'}, section [train]")
+
+    def __post_init__(self) -> None:
+        """Workers may run in another folder."""
+        for name in ("output", "input"):
+            object.__setattr__(self, name, absolute(getattr(self, name)))
 
     def locked(self) -> AbstractContextManager[None]:
         """Keeps a second run out of the output folder."""

@@ -63,7 +63,7 @@ def noting(build: Callable[..., None], notes: str) -> Callable[..., None]:
 class PlainEngine(Engine):
     """The same steps in a plain loop, without Beam."""
 
-    def run(self, stage: Stage, steps: Sequence[Step], seconds: float) -> Manifest:
+    def run(self, stage: Stage, steps: Sequence[Step], seconds: float, memory: int = 0) -> Manifest:
         """Every item, one after another."""
         for step in noted(stage, steps, os.environ[NOTES]):
             if isinstance(step, Items):

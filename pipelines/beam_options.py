@@ -43,8 +43,11 @@ def check(given: Sequence[str], ours: Sequence[str]) -> None:
 
 
 def is_local(given: Sequence[str]) -> bool:
-    """Whether Beam's local engine is asked for, by name or by saying nothing."""
-    return _value(given, "--runner").rpartition(".")[2] in ("", "FnApiRunner", "DirectRunner")
+    """Whether Beam's local engine is asked for, by name or by saying nothing.
+
+    DirectRunner is taken for FnApiRunner: Beam's own one tries to fetch another engine first, and runs a job again if that fails.
+    """
+    return _value(given, "--runner").rpartition(".")[2].lower() in ("", "fnapirunner", "directrunner", "direct")
 
 
 def is_dataflow(given: Sequence[str]) -> bool:
@@ -69,9 +72,9 @@ def arguments(given: Sequence[str], seconds: float, memory: int) -> list[str]:
 
     `seconds`: one core's time for the job; `memory`: bytes that a worker needs.
     """
-    wanted = list(given)
     if is_local(given):
-        return wanted + _local_defaults(given, seconds)
+        return [*_without(given, "--runner"), "--runner=FnApiRunner", *_local_defaults(given, seconds)]
+    wanted = list(given)
     if is_dataflow(given) and not _value(given, "--resource_hint"):
         wanted.append(f"--resource_hint=min_ram={memory}B")
     return wanted
@@ -110,7 +113,7 @@ def _need(given: Sequence[str], options: Sequence[str], who: str) -> None:
 
 
 def _local_defaults(given: Sequence[str], seconds: float) -> list[str]:
-    added = [] if _value(given, "--runner") else ["--runner=FnApiRunner"]
+    added: list[str] = []
     mode = _value(given, "--direct_running_mode")
     if not mode:
         mode = "multi_processing" if seconds > SPAWN_SECONDS and (os.cpu_count() or 1) > 1 else "in_memory"
@@ -131,6 +134,19 @@ def _value(given: Sequence[str], option: str) -> str:
         elif each == option:
             found = given[index + 1] if index + 1 < len(given) and not given[index + 1].startswith("--") else "true"
     return found
+
+
+def _without(given: Sequence[str], option: str) -> list[str]:
+    kept: list[str] = []
+    skip = False
+    for each in given:
+        if skip and not each.startswith("--"):
+            skip = False
+            continue
+        skip = each == option
+        if not skip and not each.startswith(f"{option}="):
+            kept.append(each)
+    return kept
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

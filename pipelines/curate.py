@@ -23,7 +23,7 @@ from pipelines.counts import add_up
 from pipelines.engine import Engine
 from pipelines.filters import FilterSettings, build_filters
 from pipelines.filters.base import Filter
-from pipelines.graph import Items
+from pipelines.graph import Items, Once
 from pipelines.recipe import Recipe
 from pipelines.sources import SourceSettings, open_source
 from pipelines.sources.base import Part, Reading, Source
@@ -44,16 +44,15 @@ def curate(recipe: Recipe, run_dir: str, engine: Engine) -> Manifest:
         "part_bytes": recipe.part_bytes,
     }
     stage = Stage("curate", run_dir, _without_places(config), 0, {"corpus": plan.digest})
-    work_to_do, words = stage.open()
-    engine.reporter.say(f"curate {words}" if words else "curate")
-    if not work_to_do:
+    if not engine.opens(stage):
         return read_manifest(stage.folder)
-    write_bytes(stage.work_path("plan.json"), plan.to_json().encode())
+    if not engine.dry:
+        write_bytes(stage.work_path("plan.json"), plan.to_json().encode())
     steps = [
         Items("parts", CuratePart(stage, tuple(recipe.source), recipe.filters)),
         Items("commit", CommitCurate(stage, len(plan.parts), recipe.max_quarantined)),
     ]
-    return engine.run(stage, steps, sum(part_bytes_of(part) for part in plan.parts) / RATE)
+    return engine.run(stage, steps, sum(part_bytes_of(part) for part in plan.parts) / RATE, 6 * recipe.part_bytes)
 
 
 @dataclass
@@ -97,19 +96,12 @@ class CuratePart:
 
 
 @dataclass
-class CommitCurate:
+class CommitCurate(Once):
     """Adds everything up, holds it against the law, and writes the manifest."""
 
     stage: Stage
     parts: int
     max_quarantined: float
-
-    def sizes(self) -> list[int]:
-        """One item."""
-        return [0]
-
-    def setup(self) -> None:
-        """Nothing to open."""
 
     def __call__(self, number: int) -> Receipt:
         """Commits the stage. Raises InputError if too much could not be read."""

@@ -25,7 +25,7 @@ from pipelines.dedup_steps.rank import RankDocuments, SignPart
 from pipelines.dedup_steps.resolve import GroupPairs, MakeSets, ResolveBatch
 from pipelines.dedup_steps.settle import MarkPart, SettleRemovals
 from pipelines.engine import Engine
-from pipelines.graph import Exchange, Items, Step
+from pipelines.graph import Exchange, Items, Once, Step
 from pipelines.recipe import Recipe
 from pipelines.stage import Receipt, Stage
 from pipelines.storage import read_manifest
@@ -37,15 +37,18 @@ EXCHANGE_BYTES = 256 * 2**20
 """Bytes of blocks that one exchange may hold; the local runner needs 3 to 4 times as much memory. Decides how many bands go together."""
 
 
+RANK_BYTES = 200
+"""Bytes of memory that ranking takes a document, on one worker."""
+
+
 def dedup(recipe: Recipe, run_dir: str, input_dir: str, engine: Engine) -> Manifest:
     """Runs the stage; does nothing where it is up to date."""
     curated = find(run_dir, input_dir, "curate")
     stage = Stage("dedup", run_dir, recipe.dedup.model_dump(mode="json"), recipe.dedup.seed, {"curate": curated.digest})
-    work_to_do, words = stage.open()
-    engine.reporter.say(f"dedup {words}" if words else "dedup")
-    if not work_to_do:
+    if not engine.opens(stage):
         return read_manifest(stage.folder)
-    return engine.run(stage, steps(recipe, stage, curated), sum(part.bytes for part in curated.parts()) / RATE)
+    memory = max(6 * recipe.part_bytes, RANK_BYTES * curated.manifest.totals["kept"], 2 * EXCHANGE_BYTES // KEY_RANGES)
+    return engine.run(stage, steps(recipe, stage, curated), sum(part.bytes for part in curated.parts()) / RATE, memory)
 
 
 def steps(recipe: Recipe, stage: Stage, curated: Committed) -> list[Step]:
@@ -83,20 +86,13 @@ def band_passes(bands: Banding, documents: int) -> dict[str, range]:
 
 
 @dataclass
-class CommitDedup:
+class CommitDedup(Once):
     """Adds everything up and writes the manifest."""
 
     stage: Stage
     curated: Committed
     bands: Banding
     threshold: float
-
-    def sizes(self) -> list[int]:
-        """One item."""
-        return [0]
-
-    def setup(self) -> None:
-        """Nothing to open."""
 
     def __call__(self, number: int) -> Receipt:
         """Commits the stage."""

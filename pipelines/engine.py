@@ -34,6 +34,9 @@ WORKER_SECONDS = 120.0
 DATAFLOW_WORKER_SECONDS = 1200.0
 """Dataflow first starts machines and pulls containers, which takes minutes."""
 
+PYTHON_BYTES = 1_000_000_000
+"""What a worker holds before it has any data, generously: 0.3 to 0.6 GB were seen."""
+
 POLL_SECONDS, STORE_POLL_SECONDS = 0.5, 5.0
 """Pause between looks at the receipts on a local disk, and on a store that charges for each look."""
 
@@ -59,20 +62,45 @@ class Engine:
         """Whether workers are processes or threads of this machine, started for the job."""
         return beam_options.is_local(self.beam_args)
 
-    def run(self, stage: Stage, steps: Sequence[Step], seconds: float) -> Manifest:
+    @property
+    def dry(self) -> bool:
+        """Whether jobs are only built."""
+        return beam_options.is_dry_run(self.beam_args)
+
+    def opens(self, stage: Stage, *, again: bool = False) -> bool:
+        """Says how a stage was found, and readies its folder if there is work to do: whether there is.
+
+        Nothing that is there is given up before the engine is known to be usable, or for a dry run. `again`: even what is up to date is
+        begun anew.
+        """
+        work_to_do, words = stage.look()
+        if again and not work_to_do:
+            work_to_do, words = True, "is made again: some of it could not be read"
+        self.reporter.say(f"{stage.name} {words}" if words else stage.name)
+        if not work_to_do:
+            stage.close()
+            return False
+        if not self.local and not self.dry:
+            beam_options.preflight(self.beam_args, stage.run_dir)
+        self._pipeline(beam_options.arguments(self.beam_args, 0, 0))
+        if not self.dry:
+            stage.begin(again=again)
+        return True
+
+    def run(self, stage: Stage, steps: Sequence[Step], seconds: float, memory: int = 0) -> Manifest:
         """Does all steps of a stage, of which the last commits it; what it committed.
 
-        `seconds`: one core's time for it, roughly; decides whether worker processes are worth starting.
-        Raises NotAwaited for a dry run and for jobs that are not waited for.
+        `seconds`: one core's time for it, roughly; decides whether worker processes are worth starting. `memory`: bytes that a worker
+        needs beside what Python and its packages hold. Raises NotAwaited for a dry run and for jobs that are not waited for.
         """
-        arguments = beam_options.arguments(self.beam_args, seconds, _memory_of(stage))
+        arguments = beam_options.arguments(self.beam_args, seconds, PYTHON_BYTES + memory)
         interval = POLL_SECONDS if is_local(stage.folder) else STORE_POLL_SECONDS
         views = [StepView(step.name, step.sizes, lambda step=step: stage.done(step.name)) for step in steps]  # type: ignore[misc]
         with tempfile.TemporaryDirectory(prefix="spanmill-") as claims:
             session = self._session(arguments, claims)
             pipeline = self._pipeline(arguments)
             build(pipeline, stage, steps, session)
-            if beam_options.is_dry_run(arguments):
+            if self.dry:
                 raise NotAwaited(self._dry(pipeline, stage))
             with (
                 self.reporter.watch(stage.name, views, interval),
@@ -97,7 +125,6 @@ class Engine:
         if self.local:
             pipeline.run().wait_until_finish()
             return
-        beam_options.preflight(self.beam_args, stage.run_dir)
         if not self.wait:
             pipeline.run()
             raise NotAwaited(
@@ -116,12 +143,6 @@ class Engine:
             f"{stage.name}: a graph of {len(proto.components.transforms)} transforms, {proto.ByteSize():,} bytes, was built and "
             "checked for Dataflow; nothing was submitted (--dry_run)."
         )
-
-
-def _memory_of(stage: Stage) -> int:
-    """Bytes a worker needs for the stage: what Python and its packages hold, and six times a part or window."""
-    largest = max(int(stage.config.get(name, 0)) for name in ("part_bytes", "window_bytes"))
-    return 1_500_000_000 + 8 * (largest or 32 * 2**20)
 
 
 @contextmanager

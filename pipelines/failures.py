@@ -46,6 +46,27 @@ SIGNS: tuple[tuple[re.Pattern[str], str], ...] = (
 """What a failed job's text tells of its set-up, the most telling first."""
 
 
+LOCAL_SIGNS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (
+        re.compile(r"Channel closed prematurely|exited with return code|Socket closed"),
+        "A worker process was killed, most likely because memory ran out: take fewer workers (--direct_num_workers=1) or smaller pieces "
+        "(--set part_bytes=…, --set shard.window_bytes=…).",
+    ),
+)
+"""The same of a job on this machine."""
+
+_NO_CAUSE = re.compile(r"^\s*(at |\.\.\. \d+ more|Driver stacktrace|Caused by: java|$)")
+_EXCEPTION = re.compile(r"^\s*([\w.]*(Error|Exception|Interrupt)\b.*)$")
+
+
+def _cause(error: Exception) -> str:
+    """The line of a failure that tells most: of several exceptions in it the last of Python's, without Java's traces."""
+    lines = [line for line in str(error).strip().splitlines() if not _NO_CAUSE.match(line)]
+    raised = [line for line in lines if _EXCEPTION.match(line) and not line.lstrip().startswith(("java.", "org."))]
+    found = (raised or lines or [type(error).__name__])[-1].strip()
+    return found[:500].rstrip(".")
+
+
 def known_error(text: str) -> SpanmillError | None:
     """The error that a worker of ours raised, if the text carries one."""
     for escaped, mark in _ESCAPED_MARKS:
@@ -70,11 +91,10 @@ def translated(label: str, log: str, remote: bool) -> Iterator[None]:
         known = known_error(text)
         if known:
             raise known from None
-        if "KeyboardInterrupt" in text:  # Beam's in-memory mode wraps it
+        if not remote and "KeyboardInterrupt" in text:  # Beam's in-memory mode wraps it
             raise KeyboardInterrupt from None
         where = f" Beam's messages are in {log}." if log else ""
-        advice = next((words for sign, words in SIGNS if sign.search(text)), "") if remote else ""
-        last = text.strip().splitlines()[-1] if text.strip() else type(error).__name__
+        advice = next((words for sign, words in (SIGNS if remote else LOCAL_SIGNS) if sign.search(text)), "")
         kind = EngineError if advice else SpanmillError
-        words = f"{label} failed: {last[:500]}. {advice}".rstrip()
+        words = f"{label} failed: {_cause(error)}. {advice}".rstrip()
         raise kind(f"{words}{where} What is done is kept; the same command goes on from there.") from error

@@ -5,32 +5,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import xxhash
+
 from contracts.errors import ConfigError, StageError
 from contracts.manifest import FileEntry
 from pipelines.progress import Reporter
-from pipelines.storage import exists, is_local, join, read_bytes, read_manifest, sizes_below, write_bytes
+from pipelines.storage import digest_file, exists, is_local, join, read_bytes, read_manifest, remove, sizes_below, write_bytes
 
 READERS = 8
 """Files that are fetched at a time; each is held in memory."""
 
 
 def fetch(stages: Sequence[str], input_dir: str, run_dir: str, reporter: Reporter) -> None:
-    """Copies stages that `run_dir` lacks from `input_dir`, the manifest last. A copy that was interrupted goes on.
+    """Makes stages in `run_dir` equal to those of `input_dir`, the manifest last. A copy that was interrupted goes on.
 
     Raises StageError if `input_dir` has not committed one, or if a file is not what its manifest lists.
     """
     for stage in stages:
-        target = join(run_dir, stage)
-        if exists(join(target, "manifest.json")):
-            continue
-        source = join(input_dir, stage)
+        target, source = join(run_dir, stage), join(input_dir, stage)
         made = read_manifest(source)
+        if exists(join(target, "manifest.json")):
+            if read_manifest(target).digest == made.digest:
+                continue
+            remove(join(target, "manifest.json"))
         have = sizes_below(target)
-        missing = [entry for entry in made.files if have.get(entry.path) != entry.bytes]
+        missing = [entry for entry in made.files if have.get(entry.path) != entry.bytes or not _is_same(target, entry)]
         reporter.say(f"fetching {stage} from {source}: {len(missing):,} files, {sum(e.bytes for e in missing) / 1e6:.1f} MB")
         with ThreadPoolExecutor(READERS) as readers:
             list(readers.map(lambda entry: _copy(source, target, entry), missing))  # noqa: B023  ends with the block
-        write_bytes(join(target, "manifest.json"), read_bytes(join(source, "manifest.json")))
+        write_bytes(join(target, "manifest.json"), made.to_json().encode())
 
 
 def need_disk(run_dir: str, what: str) -> None:
@@ -42,10 +45,16 @@ def need_disk(run_dir: str, what: str) -> None:
         )
 
 
+def _is_same(target: str, entry: FileEntry) -> bool:
+    return digest_file(join(target, entry.path)).xxh3_64 == entry.xxh3_64
+
+
 def _copy(source: str, target: str, entry: FileEntry) -> None:
-    written = write_bytes(join(target, entry.path), read_bytes(join(source, entry.path)))
-    if written.xxh3_64 != entry.xxh3_64:
+    content = read_bytes(join(source, entry.path))
+    found = f"{xxhash.xxh3_64_intdigest(content):016x}"
+    if found != entry.xxh3_64:
         raise StageError(
-            f"{join(source, entry.path)} is not the file that its manifest lists (xxh3-64 {written.xxh3_64}, should be {entry.xxh3_64}): "
-            f"it was changed or damaged. Make the stage again there, and remove {target}."
+            f"{join(source, entry.path)} is not the file that its manifest lists (xxh3-64 {found}, should be {entry.xxh3_64}): it was "
+            "changed or damaged. Make the stage again there."
         )
+    write_bytes(join(target, entry.path), content)

@@ -26,7 +26,7 @@ from apache_beam.pvalue import PCollection
 
 from pipelines.envelope import Envelope
 from pipelines.stage import Receipt, Stage
-from pipelines.worker import Session, carried, claimed, do_item, missing_items
+from pipelines.worker import Session, carried, claimed, do_item, missing_items, stopping
 
 WORD = b"go"
 
@@ -48,6 +48,17 @@ class Work(Protocol):
     def __call__(self, number: int) -> Receipt:
         """Does item `number`, writes its files, and returns what the receipt says. May run twice, at once."""
         ...
+
+
+class Once:
+    """Work of a single item."""
+
+    def sizes(self) -> Sequence[int]:
+        """One, of no size to speak of."""
+        return [0]
+
+    def setup(self) -> None:
+        """Nothing to open."""
 
 
 class Emit(Protocol):
@@ -186,6 +197,11 @@ class _OnStage(beam.DoFn):
         with carried():
             self.session.check_in(self.stage)
 
+    def missing(self) -> list[int]:
+        """Items of the step without a receipt."""
+        self.stage.check_ours()
+        return missing_items(self.stage, self.step.name, self.step.sizes())
+
     def dealt(self, numbers: Sequence[int]) -> Iterator[tuple[bytes, bytes]]:
         """The numbers as keys, or as many lanes as are of use."""
         dealt = range(min(self.session.lanes, len(numbers))) if self.session.lanes else numbers
@@ -201,7 +217,7 @@ class _OnStage(beam.DoFn):
 class _Deal(_OnStage):
     def process(self, word: Any) -> Iterator[tuple[bytes, bytes]]:
         with carried():
-            yield from self.dealt(missing_items(self.stage, self.step.name, self.step.sizes()))
+            yield from self.dealt(self.missing())
 
 
 class _Do(_OnStage):
@@ -209,8 +225,8 @@ class _Do(_OnStage):
 
     def process(self, group: tuple[bytes, Iterable[bytes]]) -> Iterator[tuple[bytes, bytes]]:
         step, dealt = self.step, _number(group)
-        with carried():
-            numbers = missing_items(self.stage, step.name, step.sizes()) if self.session.lanes and dealt != NOBODY else ()
+        with carried(), stopping(self.session):
+            numbers = self.missing() if self.session.lanes and dealt != NOBODY else ()
             for number in self.taken(dealt, step.name, numbers):
                 # Not in `setup`: engines may call that before the steps before are done.
                 if not self._ready:
@@ -223,16 +239,16 @@ class _Do(_OnStage):
 class _DealPlaces(_OnStage):
     def process(self, word: Any) -> Iterator[tuple[bytes, bytes]]:
         with carried():
-            wanted = missing_items(self.stage, self.step.name, self.step.sizes())
+            wanted = self.missing()
             yield from self.dealt(_largest_first(self.step.emit.sizes()) if wanted else ())
 
 
 class _Emit(_OnStage):
     def process(self, group: tuple[bytes, Iterable[bytes]]) -> Iterator[tuple[bytes, bytes]]:
         step, dealt = self.step, _number(group)
-        with carried():
+        with carried(), stopping(self.session):
             # If this runs again after some items were done, these lack their blocks; they also have receipts and are not done again.
-            wanted = missing_items(self.stage, step.name, step.sizes())
+            wanted = self.missing()
             if dealt == NOBODY:
                 yield from ((_key(number), b"") for number in (*wanted, NOBODY))
             for place in self.taken(dealt, f"{step.name}-emit", _largest_first(step.emit.sizes())):

@@ -110,7 +110,7 @@ class _Follower:
         finished = sum(self._sizes[number] for number in numbers - self._before)
         label = f"{self._stage}: {step.name}"
         if len(numbers) < len(self._sizes):
-            self._show.update(label, len(numbers), len(self._sizes), finished, seconds)
+            self._show.update(label, len(numbers), len(self._sizes), len(numbers - self._before), finished, seconds)
             return False
         if seconds >= TOLD_SECONDS:
             rate = f", {finished / 1e6 / seconds:.1f} MB/s" if finished >= 1_000_000 else ""
@@ -128,7 +128,7 @@ class _Bar:
         self._task = self._progress.add_task("", total=None, rate="")
         self._progress.start()
 
-    def update(self, label: str, items: int, total: int, finished: int, seconds: float) -> None:
+    def update(self, label: str, items: int, total: int, new: int, finished: int, seconds: float) -> None:
         rate = f"{finished / 1e6 / max(seconds, 0.1):.1f} MB/s" if finished >= 1_000_000 else ""
         self._progress.update(self._task, description=label, completed=items, total=total, rate=rate)
 
@@ -146,13 +146,13 @@ class _Lines:
         self._file = file
         self._label, self._next = "", LINE_SECONDS
 
-    def update(self, label: str, items: int, total: int, finished: int, seconds: float) -> None:
+    def update(self, label: str, items: int, total: int, new: int, finished: int, seconds: float) -> None:
         if label != self._label:
             self._label, self._next = label, LINE_SECONDS
         if seconds < self._next:
             return
         self._next = seconds + LINE_SECONDS
-        left = f", about {seconds * (total - items) / items:.0f} s left" if finished else ""
+        left = f", about {seconds * (total - items) / new:.0f} s left" if new else ""
         self.print(f"  {label}: {items:,} of {total:,} items, {finished / 1e6 / seconds:.1f} MB/s{left}")
 
     def print(self, line: str) -> None:

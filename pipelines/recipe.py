@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from importlib.resources import files
 from typing import Any, Self
@@ -81,7 +82,16 @@ def load(path: str, overrides: list[str]) -> Recipe:
         raise ConfigError(f"The recipe {path!r} cannot be read: {error.strerror or error}") from None
     for override in overrides:
         _apply(values, override)
+    _from_the_root(values)
     return build(Recipe, values, path or "the built-in recipe")
+
+
+def _from_the_root(values: dict[str, Any]) -> None:
+    """Makes paths of sources absolute: workers may run in another folder."""
+    for source in values.get("source", []) if isinstance(values.get("source"), list) else []:
+        path = source.get("path") if isinstance(source, dict) else None
+        if isinstance(path, str) and path and "://" not in path and "::" not in path:
+            source["path"] = os.path.abspath(path)
 
 
 def _apply(values: dict[str, Any], override: str) -> None:

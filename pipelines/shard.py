@@ -22,7 +22,7 @@ from contracts.special_tokens import PAD
 from pipelines.corpus import Committed, Corpus, check_parts, find, find_corpus
 from pipelines.counts import add_up
 from pipelines.engine import Engine
-from pipelines.graph import Items
+from pipelines.graph import Items, Once
 from pipelines.recipe import Recipe
 from pipelines.stage import Receipt, Stage
 from pipelines.storage import join, read_bytes, read_manifest, write_file
@@ -45,13 +45,12 @@ def shard(recipe: Recipe, run_dir: str, input_dir: str, engine: Engine) -> Manif
     vocabulary = find(run_dir, input_dir, "tokenizer")
     upstream = {"curate": corpus.curate.digest, "dedup": corpus.dedup.digest, "tokenizer": vocabulary.digest}
     stage = Stage("shard", run_dir, recipe.shard.model_dump(mode="json"), recipe.seed, upstream)
-    work_to_do, words = stage.open()
-    engine.reporter.say(f"shard {words}" if words else "shard")
-    if not work_to_do:
+    if not engine.opens(stage):
         return read_manifest(stage.folder)
     work = ShardWindow(stage, corpus, vocabulary, recipe.shard, recipe.tokenizer.engine, recipe.seed)
     sizes = work.sizes()
-    return engine.run(stage, [Items("windows", work), Items("commit", CommitShards(stage, len(sizes)))], sum(sizes) / RATE)
+    steps = [Items("windows", work), Items("commit", CommitShards(stage, len(sizes)))]
+    return engine.run(stage, steps, sum(sizes) / RATE, 8 * recipe.shard.window_bytes)
 
 
 @dataclass(frozen=True)
@@ -165,18 +164,11 @@ class ShardWindow:
 
 
 @dataclass
-class CommitShards:
+class CommitShards(Once):
     """Adds everything up and writes the manifest."""
 
     stage: Stage
     windows: int
-
-    def sizes(self) -> list[int]:
-        """One item."""
-        return [0]
-
-    def setup(self) -> None:
-        """Nothing to open."""
 
     def __call__(self, number: int) -> Receipt:
         """Commits the stage."""

@@ -95,30 +95,44 @@ class Stage:
         )
 
     def open(self) -> tuple[bool, str]:
-        """Readies the folder: (whether there is work to do, words on what was found).
+        """Readies the folder: (whether there is work to do, words on what was found)."""
+        work_to_do, words = self.look()
+        if work_to_do:
+            self.begin()
+        else:
+            self.close()
+        return work_to_do, words
 
-        Raises OutputError if the folder holds files that no run of Spanmill made.
-        """
+    def look(self) -> tuple[bool, str]:
+        """As `open`, but changes nothing. Raises OutputError if the folder holds files that no run of Spanmill made."""
         if exists(self.path("manifest.json")):  # by name: a listing may be older than it
             made = read_manifest(self.folder)
             change = difference(_identity_of(made), self.identity)
             missing = [] if change else _missing(self.folder, made.files)
             if not change and not missing:
-                self._tidy({entry.path for entry in made.files})
                 return False, "is up to date"
-            self._restart()
             lost = f"{len(missing)} of its files are missing or were cut, such as {missing[0]}" if missing else ""
             return True, f"is made again: {change or lost}"
         found = names_in(self.folder)
         if not found:
-            self._begin()
             return True, ""
         if ".progress" not in found:
             raise OutputError(
                 f"{self.folder} holds {', '.join(found[:3])}{' …' if len(found) > 3 else ''}, which no Spanmill stage made. "
                 "Choose another folder with --output, or move them away."
             )
-        return self._continue()
+        begun = self._begun()
+        if begun is None:
+            return True, "is begun again: it was stopped before it had begun"
+        change = difference(begun, self.identity)
+        return True, f"is begun again: {change}" if change else "goes on where it stopped"
+
+    def begin(self, *, again: bool = False) -> None:
+        """Readies the folder for work: what is of this identity and unfinished stays, unless `again`; all else goes."""
+        if again or exists(self.path("manifest.json")) or (names_in(self.folder) and self._begun() != self.identity):
+            self._restart()
+        elif self._begun() != self.identity:
+            self._begin()
 
     def receipt(self, step: str, number: int) -> Receipt:
         """An item's receipt; empty if it has none that parses."""
@@ -163,7 +177,6 @@ class Stage:
 
         Raises StageError if a run with other settings has begun in this folder meanwhile.
         """
-        self.check_ours()
         entries = sorted(files, key=lambda entry: entry.path)
         missing = _missing(self.folder, entries)
         if missing:
@@ -182,6 +195,7 @@ class Stage:
             statistics=statistics,
             files=entries,
         )
+        self.check_ours()  # once more: looking for all the files may have taken long
         write_bytes(self.path("manifest.json"), manifest.to_json().encode())
         return manifest
 
@@ -211,17 +225,6 @@ class Stage:
         except ValueError:
             return None
         return begun if isinstance(begun, dict) else None
-
-    def _continue(self) -> tuple[bool, str]:
-        begun = self._begun()
-        if begun is None:
-            self._restart()
-            return True, "is begun again: it was stopped before it had begun"
-        change = difference(begun, self.identity)
-        if change:
-            self._restart()
-            return True, f"is begun again: {change}"
-        return True, "goes on where it stopped"
 
     def _restart(self) -> None:
         self._begin()  # first: a folder that a crash leaves half-removed must still be known as ours
@@ -270,8 +273,15 @@ def _differences(old: Any, new: Any, where: str) -> Iterable[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
             yield from _differences(old.get(key), new.get(key), f"{where}.{key}" if where else key)
+    elif _are_tables(old) and _are_tables(new) and len(old) == len(new):
+        for index, pair in enumerate(zip(old, new, strict=True)):
+            yield from _differences(*pair, f"{where}.{index}")
     elif old != new:
         yield f"{where.removeprefix('config.')} was {_brief(old)}, is {_brief(new)}"
+
+
+def _are_tables(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(each, dict) for each in value)
 
 
 def _brief(value: Any) -> str:

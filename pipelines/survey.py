@@ -10,23 +10,24 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 
 import pyarrow as pa
 
-from contracts.errors import ConfigError
+from contracts.errors import ConfigError, InputError, SpanmillError
 from contracts.manifest import FileEntry, digest_of
 from pipelines.corpus import read_columns
 from pipelines.engine import Engine
-from pipelines.graph import Items
+from pipelines.graph import Items, Once
 from pipelines.recipe import Recipe
 from pipelines.sources import SourceSettings, open_source
 from pipelines.sources.base import Input, Part, Source
 from pipelines.sources.stores import LISTING, ask, is_store, located
 from pipelines.stage import Receipt, Stage
-from pipelines.storage import is_local, join, read_bytes, read_manifest, write_bytes, write_parquet
+from pipelines.storage import exists, is_local, join, read_bytes, read_manifest, write_bytes, write_parquet
 
 RATE = 500e6
 """Bytes of stored files that are digested in a second, roughly; decides only whether workers are started."""
@@ -36,6 +37,9 @@ READERS = 16
 
 BATCH_BYTES, BATCH_FILES = 256 * 2**20, 1000
 """What one worker surveys at a time, at most."""
+
+NOT_SURVEYED = {"license_policy", "max_bytes"}
+"""Settings of a source that decide nothing here."""
 
 INPUT = pa.schema(
     [
@@ -116,21 +120,22 @@ def survey(recipe: Recipe, run_dir: str, engine: Engine) -> Plan:
             "The recipe names no source: add a [[source]] table with a type and a name, or start from configs/quickstart.toml."
         )
     listed = [each for settings in _by_name(recipe.source) for each in _list(settings)]
-    config = {"source": [settings.model_dump(mode="json") for settings in _by_name(recipe.source)]}
+    config = {"source": [settings.model_dump(mode="json", exclude=NOT_SURVEYED) for settings in _by_name(recipe.source)]}
     stage = Stage("survey", run_dir, config, 0, {"listing": digest_of([asdict(each) for each in listed])})
     known = _known(stage)
-    work_to_do, words = stage.open()
-    engine.reporter.say(f"survey {words}" if words else "survey")
-    if work_to_do:
-        new = [each for each in listed if _key(each.source, each.path, each.stamp) not in known]
-        write_bytes(stage.work_path("listed.json"), json.dumps([asdict(each) for each in new]).encode())
-        write_parquet(
-            stage.work_path("known.parquet"), iter([_rows([known[key] for key in _keys(listed) if key in known])]), SURVEYED
-        )
-        steps = [Items("files", SurveyFiles(stage, tuple(recipe.source))), Items("commit", CommitSurvey(stage, len(_batches(new))))]
-        manifest = engine.run(stage, steps, sum(each.size for each in new) / RATE)
-        totals = manifest.totals
-        engine.reporter.say(f"  {totals['inputs']:,} inputs, {totals['bytes'] / 1e6:.1f} MB as stored; {len(new):,} of them read")
+    if engine.opens(stage, again=_some_unreadable(stage)):
+        if not engine.dry:
+            write_bytes(stage.work_path("listed.json"), json.dumps([asdict(each) for each in listed]).encode())
+            if not exists(stage.work_path("known.parquet")):  # what a run that goes on began with stays known
+                rows = [known[key] for key in _keys(listed) if key in known]
+                write_parquet(stage.work_path("known.parquet"), iter([_rows(rows)]), SURVEYED)
+        new = sum(each.size for each in listed if _key(each.source, each.path, each.stamp) not in known)
+        steps = [
+            Items("files", SurveyFiles(stage, tuple(recipe.source))),
+            Items("commit", CommitSurvey(stage, len(_batches(listed)))),
+        ]
+        totals = engine.run(stage, steps, new / RATE).totals
+        engine.reporter.say(f"  {totals['inputs']:,} inputs, {totals['bytes'] / 1e6:.1f} MB as stored")
     return _plan(recipe, read_columns(stage.path("inputs.parquet"), SURVEYED.names).to_pylist())
 
 
@@ -148,46 +153,53 @@ class SurveyFiles:
     def setup(self) -> None:
         """Reads the list."""
         self._batches = _batches(_listed(self.stage))
+        known = read_columns(self.stage.work_path("known.parquet"), SURVEYED.names).to_pylist()
+        self._known = {_key(row["source"], row["path"], row["stamp"]): row for row in known}
         self._sources: dict[str, Source] = {each.name: open_source(each) for each in self.sources}
 
     def __call__(self, number: int) -> Receipt:
         """Writes the batch's rows, in the list's order."""
         batch = self._batches[number]
         if is_local(batch[0].path):
-            found = [self._look_at(each) for each in batch]
+            rows = [self._row(each) for each in batch]
         else:
             with ThreadPoolExecutor(READERS) as readers:
-                found = list(readers.map(self._look_at, batch))
-        rows = [{"source": each.source, "stamp": each.stamp, **asdict(seen)} for each, seen in zip(batch, found, strict=True)]
+                rows = list(readers.map(self._row, batch))
         write_parquet(self.stage.work_path(f"{number:05d}.parquet"), iter([_rows(rows)]), SURVEYED)
-        return {"inputs": len(batch), "unreadable": sum(bool(seen.unreadable) for seen in found)}
+        return {"inputs": len(batch), "unreadable": sum(bool(row["unreadable"]) for row in rows)}
+
+    def _row(self, each: Listed) -> dict:
+        known = self._known.get(_key(each.source, each.path, each.stamp))
+        return known or {"source": each.source, "stamp": each.stamp, **asdict(self._look_at(each))}
 
     def _look_at(self, each: Listed) -> Input:
-        return self._sources[each.source].survey(each.path)
+        seen = self._sources[each.source].survey(each.path)
+        if each.stamp and "FileNotFoundError" in seen.unreadable:
+            raise InputError(
+                f"The worker on {socket.gethostname()} does not find the input {each.path!r}, which the submitter listed. Sources must lie "
+                "on storage that all workers see under the same name; or the file was removed meanwhile: run the same command again."
+            )
+        return seen
 
 
 @dataclass
-class CommitSurvey:
+class CommitSurvey(Once):
     """Puts the batches together, and what was known before."""
 
     stage: Stage
     batches: int
 
-    def sizes(self) -> list[int]:
-        """One item."""
-        return [0]
-
-    def setup(self) -> None:
-        """Nothing to open."""
-
     def __call__(self, number: int) -> Receipt:
         """Commits the stage."""
-        self.stage.all_receipts("files", self.batches)
-        names = ["known.parquet", *(f"{batch:05d}.parquet" for batch in range(self.batches))]
+        receipts = self.stage.all_receipts("files", self.batches)
+        names = [f"{batch:05d}.parquet" for batch in range(self.batches)]
         table = pa.concat_tables([read_columns(self.stage.work_path(name), SURVEYED.names) for name in names])
         table = table.cast(SURVEYED).sort_by([("source", "ascending"), ("path", "ascending")]).combine_chunks()
         written = write_parquet(self.stage.path("inputs.parquet"), iter(table.to_batches()), SURVEYED)
-        totals = {"inputs": table.num_rows, "bytes": sum(table["size"].to_pylist())}
+        wanted, unreadable = len(_listed(self.stage)), sum(receipt["unreadable"] for receipt in receipts)
+        if table.num_rows != wanted:
+            raise SpanmillError(f"survey: {table.num_rows} of {wanted} inputs were surveyed. This is a bug; nothing was committed.")
+        totals = {"inputs": wanted, "bytes": sum(table["size"].to_pylist()), "unreadable": unreadable}
         self.stage.commit([FileEntry("inputs.parquet", table.num_rows, *written)], totals, {})
         return totals
 
@@ -239,6 +251,14 @@ def _batches(listed: Sequence[Listed]) -> list[list[Listed]]:
         batches[-1].append(each)
         size += each.size
     return batches
+
+
+def _some_unreadable(stage: Stage) -> bool:
+    """Whether an earlier survey could not read something: it may have been mended, which no listing tells."""
+    try:
+        return bool(read_manifest(stage.folder).totals.get("unreadable"))
+    except SpanmillError:
+        return False
 
 
 def _known(stage: Stage) -> dict[str, dict]:

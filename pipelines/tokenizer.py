@@ -40,17 +40,16 @@ def tokenizer(recipe: Recipe, run_dir: str, input_dir: str, engine: Engine) -> M
     settings = recipe.tokenizer
     corpus = None if settings.path else find_corpus(run_dir, input_dir)
     stage = Stage("tokenizer", run_dir, _config(settings), recipe.seed, _upstream(corpus, settings))
-    work_to_do, words = stage.open()
-    engine.reporter.say(f"tokenizer {words}" if words else "tokenizer")
-    if not work_to_do:
+    if not engine.opens(stage):
         return read_manifest(stage.folder)
     if corpus is None:
-        write_bytes(stage.work_path("given.json"), given_tokenizer(settings.path))
-        return engine.run(stage, [Items("train", MakeVocabulary(stage, settings, 0))], 0)
+        if not engine.dry:
+            write_bytes(stage.work_path("given.json"), given_tokenizer(settings.path))
+        return engine.run(stage, [Items("train", MakeVocabulary(stage, settings, 0))], 0, 0)
     sample = SamplePart(stage, corpus, recipe.seed, sample_shares(corpus, settings))
     sizes = sample.sizes()
     steps = [Items("sample", sample), Items("train", MakeVocabulary(stage, settings, len(sizes)))]
-    return engine.run(stage, steps, sum(sizes) / RATE)
+    return engine.run(stage, steps, sum(sizes) / RATE, max(6 * recipe.part_bytes, 10 * settings.sample_bytes))
 
 
 def sample_shares(corpus: Corpus, settings: TokenizerSettings) -> dict[str, float]:

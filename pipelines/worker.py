@@ -17,12 +17,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 from typing import Any
 
 from contracts.errors import EngineError, SpanmillError
 from pipelines.stage import Stage, difference, installed_versions
 from pipelines.storage import join, write_bytes
 from pipelines.storage import options as storage_options
+
+STOP = "stop"
+"""Name of the claim that ends all lanes."""
 
 PULSE = "workers"
 """Folder beside a stage's receipts in which remote workers leave a sign of life."""
@@ -108,15 +112,31 @@ def do_item(stage: Stage, step: str, number: int, work: Callable[[], dict[str, A
 
 
 def claimed(session: Session, step: str, numbers: Sequence[int]) -> Iterator[int]:
-    """Those of the numbers that no other lane of this machine has taken, one at a time as they are asked for."""
+    """Those of the numbers that no other lane of this machine has taken, one at a time as they are asked for.
+
+    When a lane fails, the others end after the item that they are at: the engine tells of the failure only when all have ended.
+    """
     folder = os.path.join(session.claims, step)
     os.makedirs(folder, exist_ok=True)
     for number in numbers:
+        if os.path.exists(os.path.join(session.claims, STOP)):
+            return
         try:
             os.close(os.open(os.path.join(folder, str(number)), os.O_CREAT | os.O_EXCL))
         except FileExistsError:
             continue
         yield number
+
+
+@contextmanager
+def stopping(session: Session) -> Iterator[None]:
+    """Ends all lanes if this one fails."""
+    try:
+        yield
+    except BaseException:
+        if session.claims:
+            Path(session.claims, STOP).touch()
+        raise
 
 
 _watching = threading.Event()

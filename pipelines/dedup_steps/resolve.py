@@ -16,6 +16,7 @@ from dedup.lsh import unique_pairs
 from dedup.shingles import shingle_sets
 from dedup.verify import jaccard
 from pipelines.corpus import Committed, column, load_array, read_part, save_array
+from pipelines.graph import Once
 from pipelines.stage import Receipt, Stage
 from pipelines.storage import write_bytes
 
@@ -26,20 +27,13 @@ BATCH_SHINGLES = 20_000_000
 
 
 @dataclass
-class GroupPairs:
+class GroupPairs(Once):
     """Connected components of the candidate pairs, dealt to batches; the single item of its step."""
 
     stage: Stage
     parts: int
     pair_files: Sequence[str]
     """What the exchanges wrote, relative to the work folder."""
-
-    def sizes(self) -> list[int]:
-        """One item."""
-        return [0]
-
-    def setup(self) -> None:
-        """Nothing to open."""
 
     def __call__(self, number: int) -> Receipt:
         """Writes batches/BATCH.npy and each part's members."""
@@ -103,7 +97,7 @@ class ResolveBatch:
 
     def sizes(self) -> list[int]:
         """Bytes of the shingle sets of each batch."""
-        return [8 * shingles for shingles in self.stage.receipt("group", 0)["batch_shingles"]]
+        return [8 * shingles for shingles in self.stage.all_receipts("group", 1)[0]["batch_shingles"]]
 
     def setup(self) -> None:
         """Nothing to open."""

@@ -14,6 +14,7 @@ from contracts.manifest import FileEntry
 from contracts.schemas import REMOVAL
 from pipelines.corpus import REMOVED_ROWS, Committed, load_array, read_part, save_array
 from pipelines.dedup_steps.resolve import RESOLVED
+from pipelines.graph import Once
 from pipelines.stage import Receipt, Stage
 from pipelines.storage import write_bytes, write_parquet
 
@@ -21,22 +22,15 @@ REMOVALS_A_FILE = 1_000_000
 
 
 @dataclass
-class SettleRemovals:
+class SettleRemovals(Once):
     """All verdicts to removal rows; the single item of its step."""
 
     stage: Stage
     parts: int
 
-    def sizes(self) -> list[int]:
-        """One item."""
-        return [0]
-
-    def setup(self) -> None:
-        """Nothing to open."""
-
     def __call__(self, number: int) -> Receipt:
         """Writes removals/*.parquet, ordered by doc_id, and removed_rows/PART.npy."""
-        batches = self.stage.receipt("group", 0)["batches"]
+        batches = self.stage.all_receipts("group", 1)[0]["batches"]
         near = np.concatenate(
             [np.zeros(0, RESOLVED)]
             + [np.asarray(load_array(self.stage.work_path("resolved", f"{batch:05d}.npy"))) for batch in range(batches)]

@@ -7,6 +7,7 @@ part = "docs"   their long descriptions and documentation files, and the docstri
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -47,6 +48,16 @@ class PythonEnvironmentSettings(SourceBase):
         return PythonEnvironment(self)
 
 
+def _label(path: str) -> str:
+    found = labels().get(path)
+    if found is None:
+        raise InputError(
+            f"{path} is not part of the Python that runs here, {sys.prefix}. The source python_environment is what is installed where the "
+            "job is submitted: workers elsewhere need the same environment at the same place, or another source."
+        )
+    return found
+
+
 @dataclass(frozen=True)
 class PythonEnvironment:
     """See pipelines.sources.base.Source. The label of an input is its distribution, a slash, and its path."""
@@ -70,7 +81,7 @@ class PythonEnvironment:
     def survey(self, path: str) -> Input:
         """Digest; for a module of the part "docs" also an estimate of its docstrings."""
         docs = self.settings.part == "docs" and path.endswith(".py")
-        return survey_file(path, _docstring_bytes if docs else None, labels()[path])
+        return survey_file(path, _docstring_bytes if docs else None, _label(path))
 
     def split(self, inputs: Sequence[Input], part_bytes: int) -> list[Part]:
         """Whole files, in the order of their labels; modules that say little are left out."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 
 import pytest
 
-from contracts.errors import ConfigError, EngineError
+from contracts.errors import ConfigError, EngineError, InputError, SpanmillError
 from pipelines.beam_options import arguments, check, is_dry_run, is_local, preflight, workers
+from pipelines.failures import translated
 
 
 @pytest.mark.parametrize(
@@ -39,6 +41,8 @@ def test_runners_are_known_by_short_and_long_names() -> None:
     assert is_local([])
     assert is_local(["--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"])
     assert not is_local(["--runner", "FlinkRunner"])
+    assert "--runner=FnApiRunner" in arguments(["--runner", "DirectRunner"], 0.1, 0), "Beam's own would try to fetch another engine"
+    assert not [each for each in arguments(["--runner", "DirectRunner"], 0.1, 0) if "DirectRunner" in each]
     assert is_dry_run(["--runner=DataflowRunner", "--dry_run=True"])
     assert not is_dry_run(["--runner=DataflowRunner"])
 
@@ -82,3 +86,39 @@ def test_dataflow_has_no_spanmill_unless_it_is_given() -> None:
 def test_dataflow_is_not_sent_to_this_machines_disk() -> None:
     with pytest.raises(ConfigError, match=r"--output /run lies on this machine.*gs:// URL"):
         preflight(["--runner=DataflowRunner", "--extra_package=dist/spanmill.whl"], "/run")
+
+
+JAVA_TRACE = """java.lang.RuntimeException: Error received from SDK harness for instruction 4: Traceback (most recent call last):
+  File "graph.py", line 3, in process
+KeyError: 'x' [while running 'Files/Do']
+
+\tat org.apache.beam.runners.fnexecution.control.FnApiControlClient$ResponseStreamObserver.onNext(FnApiControlClient.java:180)
+\t... 3 more
+Driver stacktrace:
+"""
+
+
+def test_of_javas_traces_the_cause_is_shown() -> None:
+    with (
+        pytest.raises(SpanmillError, match=r"^curate failed: KeyError: 'x' \[while running 'Files/Do'\]\. "),
+        translated("curate", "", remote=True),
+    ):
+        raise RuntimeError(JAVA_TRACE)
+
+
+def test_a_marked_error_is_found_in_escaped_text() -> None:
+    words = base64.b64encode(b"no such column").decode()
+    for marked in (
+        f"⟦InputError|{words}⟧",
+        f"\\u27e6InputError|{words}\\u27e7",
+        f"\\342\\237\\246InputError|{words}\\342\\237\\247",
+    ):
+        with pytest.raises(InputError, match="^no such column$"), translated("curate", "", remote=True):
+            raise RuntimeError(f"java.lang.RuntimeException: {marked} [while running x]")
+
+
+def test_a_pool_stopped_by_somebody_is_not_our_ctrl_c() -> None:
+    with pytest.raises(SpanmillError), translated("curate", "", remote=True):
+        raise RuntimeError("Traceback … KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt), translated("curate", "", remote=False):
+        raise RuntimeError("KeyboardInterrupt [while running 'x']")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -185,6 +187,41 @@ def test_workers_of_this_machine_share_uneven_items_evenly(stage: Stage) -> None
     steps: list[Step] = [Items("sleep", Sleep(stage)), Items("commit", Span(stage))]
     engine = Engine(("--direct_running_mode=multi_processing", "--direct_num_workers=2"), Reporter(quiet=True))
     assert engine.run(stage, steps, seconds=1.0).statistics["seconds"] < 1.9
+
+
+@dataclass
+class FailFirst(Sleep):
+    """The largest item fails at once."""
+
+    def __call__(self, number: int) -> Receipt:
+        if number == 1:
+            raise InputError("the first item fails")
+        time.sleep(0.3)
+        return {"done": number}
+
+
+def test_when_one_worker_fails_the_others_do_not_do_the_rest_first(stage: Stage) -> None:
+    steps: list[Step] = [Items("sleep", FailFirst(stage)), Items("commit", Span(stage))]
+    engine = Engine(("--direct_running_mode=multi_processing", "--direct_num_workers=2"), Reporter(quiet=True))
+    with pytest.raises(InputError, match="the first item fails"):
+        engine.run(stage, steps, seconds=1.0)
+    assert len(stage.done("sleep")) <= 4, "eight are left when the first fails"
+
+
+def test_a_killed_worker_process_is_explained(stage: Stage) -> None:
+    steps: list[Step] = [Items("sleep", Die(stage)), Items("commit", Span(stage))]
+    engine = Engine(("--direct_running_mode=multi_processing", "--direct_num_workers=2"), Reporter(quiet=True))
+    with pytest.raises(EngineError, match=r"A worker process was killed, most likely because memory ran out.*part_bytes"):
+        engine.run(stage, steps, seconds=1.0)
+
+
+@dataclass
+class Die(Sleep):
+    """Ends its process as the system does when memory runs out."""
+
+    def __call__(self, number: int) -> Receipt:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return {}
 
 
 def test_a_worker_with_other_versions_is_refused(stage: Stage) -> None:

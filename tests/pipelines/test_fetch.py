@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -33,8 +34,9 @@ def test_an_interrupted_copy_goes_on(made: Path, tmp_path: Path) -> None:
 def test_a_damaged_file_is_not_taken_over(made: Path, tmp_path: Path) -> None:
     shutil.copytree(made / "tokenizer", tmp_path / "there" / "tokenizer")
     (tmp_path / "there" / "tokenizer" / "tokenizer.json").write_bytes(b"{}")
-    with pytest.raises(StageError, match=r"tokenizer\.json is not the file that its manifest lists"):
-        fetch(("tokenizer",), str(tmp_path / "there"), str(tmp_path / "here"), QUIET)
+    for _ in range(2):  # the second time it must not pass for a copy that goes on
+        with pytest.raises(StageError, match=r"tokenizer\.json is not the file that its manifest lists"):
+            fetch(("tokenizer",), str(tmp_path / "there"), str(tmp_path / "here"), QUIET)
     assert not (tmp_path / "here" / "tokenizer" / "manifest.json").exists()
 
 
@@ -47,3 +49,13 @@ def test_training_needs_a_disk(tmp_path: Path) -> None:
     need_disk(str(tmp_path), "Training")
     with pytest.raises(ConfigError, match=r"Training needs a folder on this machine.*--until=shard.*--input memory://run"):
         need_disk("memory://run", "Training")
+
+
+def test_what_was_made_again_there_is_fetched_again(made: Path, tmp_path: Path) -> None:
+    fetch(("shard",), str(made), str(tmp_path / "here"), QUIET)
+    shutil.copytree(made / "shard", tmp_path / "there" / "shard")
+    manifest = json.loads((tmp_path / "there" / "shard" / "manifest.json").read_text())
+    dropped = manifest["files"].pop()
+    (tmp_path / "there" / "shard" / "manifest.json").write_text(json.dumps(manifest))
+    fetch(("shard",), str(tmp_path / "there"), str(tmp_path / "here"), QUIET)
+    assert dropped["path"] not in (tmp_path / "here" / "shard" / "manifest.json").read_text()

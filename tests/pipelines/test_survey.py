@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from run_the_line import QUIET
 
-from contracts.errors import ConfigError
+from contracts.errors import ConfigError, EngineError, InputError
 from pipelines.engine import Engine
 from pipelines.progress import Reporter
 from pipelines.recipe import Recipe
+from pipelines.sources.inputs import survey_file
 from pipelines.sources.jsonl import Jsonl
 from pipelines.survey import survey
 
@@ -109,3 +111,53 @@ def test_the_table_of_inputs_tells_what_was_found(folder: Path, tmp_path: Path, 
 def test_a_recipe_without_sources_is_refused(tmp_path: Path, engine: Engine) -> None:
     with pytest.raises(ConfigError, match=r"names no source.*\[\[source\]\]"):
         survey(Recipe(), str(tmp_path / "run"), engine)
+
+
+def test_an_interrupted_survey_of_a_grown_corpus_loses_nothing(
+    folder: Path, tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped after its items and before its commit; what was known before must still be known."""
+    run = str(tmp_path / "run")
+    survey(recipe(folder), run, engine)
+    (folder / "d.jsonl").write_text(json.dumps({"text": "d" * 50}) + "\n")
+
+    def crash(self: object, number: int) -> None:
+        raise InputError("stopped")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pipelines.survey.CommitSurvey.__call__", crash)
+        with pytest.raises(InputError, match="stopped"):
+            survey(recipe(folder), run, engine)
+    plan = survey(recipe(folder), run, engine)
+    assert len(plan.inputs) == 4
+    assert plan == survey(recipe(folder), str(tmp_path / "fresh"), engine)
+
+
+def test_what_could_not_be_read_is_asked_for_again_when_it_was_mended(
+    folder: Path, tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No listing tells that: only the rights of a folder changed, or a disk came back."""
+    inner = Jsonl.survey
+    with monkeypatch.context() as patched:
+        patched.setattr(Jsonl, "survey", lambda self, path: replace(inner(self, path), unreadable="the disk is away"))
+        assert all(each.unreadable for _, each in survey(recipe(folder), str(tmp_path / "run"), engine).inputs)
+    assert not any(each.unreadable for _, each in survey(recipe(folder), str(tmp_path / "run"), engine).inputs)
+
+
+def test_a_worker_that_does_not_find_what_was_listed_stops_the_run(
+    folder: Path, tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Jsonl, "survey", lambda self, path: survey_file(path + ".elsewhere"))
+    with pytest.raises(InputError, match=r"does not find the input .*a\.jsonl', which the submitter listed.*all workers see"):
+        survey(recipe(folder), str(tmp_path / "run"), engine)
+
+
+def test_a_dry_run_and_a_wrong_engine_leave_a_finished_stage_alone(folder: Path, tmp_path: Path, engine: Engine) -> None:
+    run = tmp_path / "run"
+    survey(recipe(folder), str(run), engine)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    (folder / "d.jsonl").write_text(json.dumps({"text": "d" * 50}) + "\n")
+    for options in (("--runner=NoSuchRunner",), ("--runner=SparkRunner", "--job_endpoint=127.0.0.1:9")):
+        with pytest.raises((ConfigError, EngineError)):
+            survey(recipe(folder), str(run), Engine(options, QUIET))
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
