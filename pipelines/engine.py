@@ -17,7 +17,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from contracts.errors import ConfigError, NotAwaited
+from contracts.errors import ConfigError, EngineError, NotAwaited, SpanmillError
 from contracts.manifest import Manifest
 from pipelines import beam_options
 from pipelines.failures import translated
@@ -36,6 +36,9 @@ DATAFLOW_WORKER_SECONDS = 1200.0
 
 PYTHON_BYTES = 1_000_000_000
 """What a worker holds before it has any data, generously: 0.3 to 0.6 GB were seen."""
+
+SUBMISSIONS = 3
+"""Jobs that a stage may take on another engine: one whose workers or servers were lost is followed by another, which goes on from there."""
 
 POLL_SECONDS, STORE_POLL_SECONDS = 0.5, 5.0
 """Pause between looks at the receipts on a local disk, and on a store that charges for each look."""
@@ -94,6 +97,20 @@ class Engine:
         needs beside what Python and its packages hold. Raises NotAwaited for a dry run and for jobs that are not waited for.
         """
         arguments = beam_options.arguments(self.beam_args, seconds, PYTHON_BYTES + memory)
+        for more in range(SUBMISSIONS - 1, -1, -1):
+            before = _done(stage, steps)
+            try:
+                self._attempt(stage, steps, arguments)
+                break
+            except SpanmillError as error:
+                # Not what a worker of ours meant to say, but a lost worker or server; and only while that gets the stage further.
+                if self.local or not more or type(error) not in (SpanmillError, EngineError) or _done(stage, steps) <= before:
+                    raise
+                self.reporter.say(f"  {str(error).split('. ')[0]}; it goes on with a new job.")
+        return stage.close()
+
+    def _attempt(self, stage: Stage, steps: Sequence[Step], arguments: Sequence[str]) -> None:
+        """One job."""
         interval = POLL_SECONDS if is_local(stage.folder) else STORE_POLL_SECONDS
         views = [StepView(step.name, step.sizes, lambda step=step: stage.done(step.name)) for step in steps]  # type: ignore[misc]
         with tempfile.TemporaryDirectory(prefix="spanmill-") as claims:
@@ -108,7 +125,6 @@ class Engine:
                 translated(stage.name, log, remote=not self.local),
             ):
                 self._submit(pipeline, stage, session)
-        return stage.close()
 
     def _session(self, arguments: Sequence[str], claims: str) -> Session:
         if self.local:
@@ -143,6 +159,10 @@ class Engine:
             f"{stage.name}: a graph of {len(proto.components.transforms)} transforms, {proto.ByteSize():,} bytes, was built and "
             "checked for Dataflow; nothing was submitted (--dry_run)."
         )
+
+
+def _done(stage: Stage, steps: Sequence[Step]) -> int:
+    return sum(len(stage.done(step.name)) for step in steps)
 
 
 @contextmanager

@@ -113,7 +113,7 @@ def test_a_marked_error_is_found_in_escaped_text() -> None:
         f"\\u27e6InputError|{words}\\u27e7",
         f"\\342\\237\\246InputError|{words}\\342\\237\\247",
     ):
-        with pytest.raises(InputError, match="^no such column$"), translated("curate", "", remote=True):
+        with pytest.raises(InputError, match=r"^no such column$"), translated("curate", "", remote=True):
             raise RuntimeError(f"java.lang.RuntimeException: {marked} [while running x]")
 
 

@@ -265,3 +265,31 @@ def test_a_job_that_is_not_waited_for_commits_by_itself(stage: Stage) -> None:
         assert time.monotonic() < end
         time.sleep(0.1)
     assert stage.close().totals == {"sum": sum(n * n for n in range(9))}
+
+
+@dataclass
+class LoseAWorker(Square):
+    """Fails as an engine does that lost a worker, once an item is done; `often` times."""
+
+    often: int = 1
+
+    def __call__(self, number: int) -> Receipt:
+        lost = Path(self.stage.run_dir, "lost")
+        if number == 4 and (len(lost.read_text()) if lost.exists() else 0) < self.often:
+            with lost.open("a") as file:
+                file.write("x")
+            raise OSError("the worker is gone")
+        return super().__call__(number)
+
+
+def test_a_job_that_lost_a_worker_is_followed_by_another(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    chain: list[Step] = [Items("squares", LoseAWorker(stage, 9)), *steps(stage)[1:]]
+    assert Engine(EMBEDDED, Reporter()).run(stage, chain, seconds=1.0).totals == {"sum": sum(n * n for n in range(9))}
+    assert "curate failed: OSError: the worker is gone" in capsys.readouterr().err
+
+
+def test_a_job_that_gets_no_further_is_not_tried_for_ever(stage: Stage) -> None:
+    chain: list[Step] = [Items("squares", LoseAWorker(stage, 9, often=100)), *steps(stage)[1:]]
+    with pytest.raises(SpanmillError, match="the worker is gone"):
+        Engine(EMBEDDED, Reporter(quiet=True)).run(stage, chain, seconds=1.0)
+    assert len(Path(stage.run_dir, "lost").read_text()) <= 3

@@ -19,7 +19,7 @@ from contracts.errors import InputError
 from pipelines.sources.jsonl import JsonlSettings
 from pipelines.sources.stores import located
 from pipelines.sources.tree import TreeSettings
-from pipelines.storage_options import EVERYWHERE
+from pipelines.storage.options import EVERYWHERE
 
 
 @pytest.fixture
