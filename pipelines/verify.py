@@ -16,7 +16,7 @@ from pipelines.storage import TEMPORARY, digest_file, exists, files_below, join,
 from sharding.check import inspect
 from sharding.shards import Shard
 
-STAGES = ("curate", "dedup", "tokenizer", "shard", "train")
+STAGES = ("survey", "curate", "dedup", "tokenizer", "shard", "train")
 
 
 def verify(run_dir: str, reporter: Reporter) -> list[str]:

@@ -14,9 +14,9 @@ from pathlib import Path
 import jars
 import pytest
 from environments import build_wheel, layered_venv
-from flink_cluster import Flink, flink_mini, flink_session
+from flink_cluster import Flink, FlinkSession, flink_mini, flink_session
+from line_runs import Line, digests
 from processes import kill, marked
-from runs import Line, digests
 from spark_cluster import SparkCluster, spark_cluster
 from worker_pool import WorkerPool, worker_pool
 
@@ -96,7 +96,7 @@ def flink_in_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flink]
 
 
 @pytest.fixture(scope="session")
-def flink_on_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flink]:
+def flink_on_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlinkSession]:
     with flink_session(tmp_path_factory.mktemp("flink-session")) as flink:
         yield flink
 

@@ -12,25 +12,24 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from jars import JAVA, jars
-from processes import HOST, Process, answers, free_ports, running
+from processes import HOST, Process, answers, free_ports, kill, running
 
 MAIN = "org.apache.flink.runtime"
 
 
 @dataclass
 class Flink:
-    """A job server with a Flink behind or inside it."""
+    """A job server with a Flink inside it."""
 
     job_server: Process
     job_port: int
-    web_port: int = 0
-    """Of the JobManager; 0 for the mini-cluster."""
 
     def options(self, *more: str) -> list[str]:
         """Options of a job that runs here; the environment of the workers comes with `more`."""
@@ -42,6 +41,17 @@ class Flink:
             *more,
         ]
 
+
+@dataclass
+class FlinkSession(Flink):
+    """A job server with a cluster behind it."""
+
+    manager: Process
+    web_port: int
+    task_managers: list[Process]
+    add: Callable[[], Process]
+    """Starts one TaskManager more."""
+
     def state(self) -> dict:
         """What the JobManager says of itself: taskmanagers, slots-available, jobs-running and more."""
         return overview(self.web_port)
@@ -50,6 +60,13 @@ class Flink:
         """Whether no job holds a slot."""
         state = self.state()
         return state["jobs-running"] == 0 and state["slots-available"] == state["slots-total"]
+
+    def replace_a_task_manager(self) -> None:
+        """SIGKILL to a TaskManager, and another in its place, as whoever looks after a cluster does."""
+        victim = self.task_managers.pop()
+        kill(victim.popen.pid)
+        victim.popen.wait(timeout=10)
+        self.task_managers.append(self.add())
 
 
 @contextmanager
@@ -60,22 +77,26 @@ def flink_mini(folder: Path) -> Iterator[Flink]:
 
 
 @contextmanager
-def flink_session(folder: Path) -> Iterator[Flink]:
+def flink_session(folder: Path) -> Iterator[FlinkSession]:
     """A session cluster and a job server that sends it jobs."""
     rpc_port, web_port = free_ports(2)
     configuration = write_configuration(folder, rpc_port, web_port)
     daemon = [*JAVA, "-cp", ":".join(str(jar) for jar in sorted(jars("flink").glob("*.jar")) if not jar.name.startswith("beam-"))]
     where = ["--configDir", str(configuration)]
+    names = (f"task-manager-{number}" for number in count(1))
     with ExitStack() as stack:
+
+        def add() -> Process:
+            command = [*daemon, "-Xmx640m", f"{MAIN}.taskexecutor.TaskManagerRunner", *where]
+            return stack.enter_context(running(next(names), command, folder))
+
         entry = f"{MAIN}.entrypoint.StandaloneSessionClusterEntrypoint"
         manager = stack.enter_context(running("job-manager", [*daemon, "-Xmx512m", entry, *where], folder))
         manager.wait_until(lambda: answers(web_port), "listening")
-        for number in (1, 2):
-            command = [*daemon, "-Xmx640m", f"{MAIN}.taskexecutor.TaskManagerRunner", *where]
-            stack.enter_context(running(f"task-manager-{number}", command, folder))
+        task_managers = [add(), add()]
         manager.wait_until(lambda: overview(web_port)["slots-total"] == 2, "joined by two TaskManagers")
         server, port = stack.enter_context(flink_job_server(folder, f"{HOST}:{web_port}"))
-        yield Flink(server, port, web_port)
+        yield FlinkSession(server, port, manager, web_port, task_managers, add)
 
 
 @contextmanager
@@ -123,6 +144,12 @@ def write_configuration(folder: Path, rpc_port: int, web_port: int) -> Path:
         "taskmanager.memory.jvm-overhead.min": "192m",
         "taskmanager.memory.jvm-overhead.max": "192m",
         "io.tmp.dirs": str(folder / "tmp"),
+        # Flink tries no batch job again unless it is told to, and takes 50 s to notice that a TaskManager is dead.
+        "restart-strategy.type": "fixed-delay",
+        "restart-strategy.fixed-delay.attempts": 10,
+        "restart-strategy.fixed-delay.delay": "2 s",
+        "heartbeat.interval": 2_000,
+        "heartbeat.timeout": 10_000,
     }
     configuration = folder / "conf"
     configuration.mkdir(parents=True, exist_ok=True)

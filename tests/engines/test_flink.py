@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from flink_cluster import Flink
+from line_runs import Line, digests, finish, in_the_middle_of
 from processes import kill
-from runs import Line, digests, finish, in_the_middle_of
 from worker_pool import WorkerPool
 
 pytestmark = pytest.mark.timeout(600)

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
+from line_runs import Line
 from processes import NotStartedError, clean_environment, command_line, kill, listening, marked, running
-from runs import Line
 from spark_cluster import EXECUTOR, spark_cluster
 from worker_pool import worker_pool
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from line_runs import Line, digests, finish, in_the_middle_of, kill_all
 from processes import kill
-from runs import Line, digests, finish, in_the_middle_of, kill_all
 from spark_cluster import SparkCluster
 from worker_pool import WorkerPool
 
