@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from environments import build_wheel, layered_venv
 from flink_cluster import Flink
-from line_runs import Ended, Line
-from processes import HOST, free_ports
+from line_runs import Ended, Line, finish
+from processes import HOST, free_ports, start
 from spark_cluster import SparkCluster
 from worker_pool import WorkerPool, beams, ours, worker_pool
 
@@ -75,8 +75,5 @@ def test_storage_that_workers_do_not_share(line: Line, engine: str, tmp_path: Pa
     pool: WorkerPool = request.getfixturevalue("pool")
     command = line.command(Path("OUTPUT"), *cluster.options(*pool.options), until="curate")
     command[command.index("OUTPUT")] = "memory://run"
-    from line_runs import finish
-    from processes import start
-
     ended = finish(start("submit-memory", command, tmp_path), LIMIT)
     refused(ended, "does not see what the submitter wrote to memory://run/survey", "an object store")
