@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from pipelines.storage.errors import reading
-from pipelines.storage.systems import file_system, is_disk
+from pipelines.storage.options import protocol_of
+from pipelines.storage.systems import file_system
 
 ASKERS = 16
 """Threads that wait for a store's answers about single objects."""
@@ -19,9 +20,8 @@ def join(base: str, *names: str) -> str:
 
 
 def is_local(path: str) -> bool:
-    """Whether it is on a disk of this machine, or mounted as one."""
-    with reading(path):
-        return is_disk(file_system(path)[0])
+    """Whether it is on a disk of this machine, or mounted as one. Opens nothing."""
+    return not protocol_of(path)
 
 
 def exists(path: str) -> bool:
