@@ -23,6 +23,11 @@ _OUR_PACKAGES = "beam_runner|configs|contracts|dedup|pipelines|sharding|tokenize
 
 SIGNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
+        re.compile(r"Only one SparkContext|stopped SparkContext"),
+        "The Spark job server takes one job at a time, and is at work on another or still ending one, perhaps of a submitter that was "
+        "killed: wait for it, or restart the job server.",
+    ),
+    (
         re.compile(rf"No module named '({_OUR_PACKAGES})\b"),
         "The workers' Python lacks Spanmill: install the same wheel there (for worker pools: into the Python that runs the pool), pass "
         "it with --extra_package=dist/spanmill-….whl where the engine installs packages, or name a container image that has it.",
@@ -59,8 +64,15 @@ _NO_CAUSE = re.compile(r"^\s*(at |\.\.\. \d+ more|Driver stacktrace|Caused by: j
 _EXCEPTION = re.compile(r"^\s*([\w.]*(Error|Exception|Interrupt)\b.*)$")
 
 
+_CONTEXT = re.compile(r"[\w.]+: (?:Only one SparkContext|Cannot call methods on a stopped SparkContext)[^\n]*")
+"""Spark's own refusals, which no worker raised; its traces after them do not look like traces."""
+
+
 def _cause(error: Exception) -> str:
     """The line of a failure that tells most: of several exceptions in it the last of Python's, without Java's traces."""
+    context = _CONTEXT.search(str(error))
+    if context:
+        return context[0][:500].rstrip(".")
     lines = [line for line in str(error).strip().splitlines() if not _NO_CAUSE.match(line)]
     raised = [line for line in lines if _EXCEPTION.match(line) and not line.lstrip().startswith(("java.", "org."))]
     found = (raised or lines or [type(error).__name__])[-1].strip()
@@ -75,7 +87,7 @@ def known_error(text: str) -> SpanmillError | None:
     if not found:
         return None
     kind = getattr(contracts.errors, found[1], SpanmillError)
-    error: SpanmillError = kind(base64.b64decode(found[2]).decode())
+    error: SpanmillError = kind(base64.b64decode(found[2]).decode(errors="replace"))
     return error
 
 

@@ -53,10 +53,10 @@ def _has_pulse(stage: Stage, token: str) -> bool:
 def _silence(stage: Stage, limit: float, submitted: bool) -> str:
     what = "the job was submitted, but no worker began" if submitted else "the engine did not accept the job"
     return (
-        f"{stage.name}: {what} within {limit:.0f} s; the job was cancelled. See that (1) the engine has free workers, (2) a worker pool "
-        "runs on every node at --environment_config, started with `spanmill workers` from a Python that has this version of Spanmill, "
-        f"(3) the workers see {stage.run_dir}: it must be a shared folder or an object store. A busy cluster may just need longer: "
-        "--worker-timeout=SECONDS. What is done is kept; the same command goes on from there."
+        f"{stage.name}: {what} within {limit:.0f} s; the engine was asked to cancel the job. See that (1) the engine has free workers, "
+        "(2) a worker pool runs on every node at --environment_config, started with `spanmill workers` from a Python that has this "
+        f"version of Spanmill, (3) the workers see {stage.run_dir}: it must be a shared folder or an object store. A busy cluster may "
+        "just need longer: --worker-timeout=SECONDS. What is done is kept; the same command goes on from there."
     )
 
 

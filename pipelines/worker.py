@@ -25,6 +25,9 @@ from pipelines.stage import Stage, difference, installed_versions
 from pipelines.storage import join, write_bytes
 from pipelines.storage import options as storage_options
 
+CARRIED_BYTES = 20_000
+"""Of an error's words that are carried: engines lose what is longer than a message of theirs, or hang over it."""
+
 STOP = "stop"
 """Name of the claim that ends all lanes."""
 
@@ -170,5 +173,5 @@ def carried() -> Iterator[None]:
     try:
         yield
     except SpanmillError as error:
-        words = base64.b64encode(str(error).encode(errors="replace")).decode()
+        words = base64.b64encode(str(error).encode(errors="replace")[:CARRIED_BYTES]).decode()
         raise RuntimeError(f"⟦{type(error).__name__}|{words}⟧") from error

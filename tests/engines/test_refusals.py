@@ -65,7 +65,7 @@ def test_a_pool_whose_workers_die_as_they_start(line: Line, flink_in_server: Fli
     with worker_pool(tmp_path / "pool", dying, command, port) as pool:
         options = ("--worker-timeout=20", *flink_in_server.options(*pool.options))
         ended = line.run(tmp_path / "run", *options, seconds=LIMIT)
-    refused(ended, "no worker began within 20 s; the job was cancelled", "spanmill workers", "--worker-timeout")
+    refused(ended, "no worker began within 20 s; the engine was asked to cancel the job", "spanmill workers", "--worker-timeout")
 
 
 @pytest.mark.parametrize("engine", ["spark", "flink_in_server"])

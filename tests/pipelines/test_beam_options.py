@@ -122,3 +122,13 @@ def test_a_pool_stopped_by_somebody_is_not_our_ctrl_c() -> None:
         raise RuntimeError("Traceback … KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt), translated("curate", "", remote=False):
         raise RuntimeError("KeyboardInterrupt [while running 'x']")
+
+
+def test_a_busy_spark_job_server_is_named() -> None:
+    text = (
+        "Pipeline app failed in state FAILED: org.apache.spark.SparkException: Only one SparkContext should be running in this JVM\n"
+        "java.base/java.lang.Thread.run(Thread.java:840)"
+    )
+    words = r"curate failed: org\.apache\.spark\.SparkException: Only one SparkContext.*one job at a time.*restart the job server"
+    with pytest.raises(EngineError, match=words), translated("curate", "", remote=True):
+        raise RuntimeError(text)

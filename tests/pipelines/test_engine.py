@@ -251,7 +251,7 @@ def test_silent_workers_end_the_job_within_the_limit(stage: Stage, monkeypatch: 
     begin = time.monotonic()
     with pytest.raises(
         EngineError,
-        match=r"(no worker began|did not accept the job) within 1 s; the job was cancelled.*spanmill workers.*--worker-timeout",
+        match=r"(no worker began|did not accept the job) within 1 s; the engine was asked to cancel.*spanmill workers.*--worker-timeout",
     ):
         Engine(EMBEDDED, Reporter(quiet=True), worker_timeout=1.0).run(stage, slow, seconds=1.0)
     assert time.monotonic() - begin < 60
