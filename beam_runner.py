@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from contracts.errors import ConfigError, NotAwaited, SpanmillError
-from run_options import Options, looking, making
+from run_options import ENGINE, INPUT, Decorator, Options, looking, making
 
 if TYPE_CHECKING:
     from contracts.manifest import Manifest
@@ -47,9 +47,9 @@ def cli() -> None:
     """
 
 
-def _stage_command(name: str, summary: str) -> None:
+def _stage_command(name: str, summary: str, *groups: Sequence[Decorator]) -> None:
     @cli.command(name, help=summary, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
-    @making
+    @making(*groups, ENGINE)
     @click.pass_context
     def command(ctx: click.Context, **values: Any) -> None:
         options = _options(ctx, values)
@@ -88,7 +88,7 @@ def _stage(name: str) -> Callable[[Recipe, Options, Engine], Manifest]:
 
 
 @cli.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
-@making
+@making(INPUT, ENGINE)
 @click.option("--until", type=click.Choice([*STAGES, "train"]), default="train", show_default=True, help="Last stage to make.")
 @click.pass_context
 def run(ctx: click.Context, until: str, **values: Any) -> None:
@@ -118,13 +118,13 @@ _stage_command("survey", "List and digest the sources' files.\n\ncurate does it 
 _stage_command(
     "curate", "Read sources and filter documents.\n\nEvery document that is not kept has a row in decisions/ with its reason."
 )
-_stage_command("dedup", "Find exact and near-duplicates.\n\nEach removal names its keeper and their measured similarity.")
-_stage_command("tokenizer", "Train a byte-level BPE.\n\nOr take over an existing one: --set tokenizer.path=tokenizer.json")
-_stage_command("shard", "Encode, corrupt and pack into shards.")
+_stage_command("dedup", "Find exact and near-duplicates.\n\nEach removal names its keeper and their measured similarity.", INPUT)
+_stage_command("tokenizer", "Train a byte-level BPE.\n\nOr take over an existing one: --set tokenizer.path=tokenizer.json", INPUT)
+_stage_command("shard", "Encode, corrupt and pack into shards.", INPUT)
 
 
 @cli.command()
-@making
+@making(INPUT)
 @click.pass_context
 def train(ctx: click.Context, **values: Any) -> None:
     """Train a small model on the shards.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import wraps
@@ -17,24 +16,26 @@ if TYPE_CHECKING:
     from trainer.config import TrainSettings
 
 
-def absolute(path: str) -> str:
-    """A path of this machine from its root; URLs and nothing as they are."""
-    return os.path.abspath(path) if path and "://" not in path and "::" not in path else path
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
-    """One command's options."""
+    """One command's options. Those that a command does not have keep their defaults."""
 
     config: str
     output: str
-    input: str
     settings: tuple[str, ...]
-    worker_timeout: float | None
-    no_wait: bool
     verbose: bool
     quiet: bool
-    beam: tuple[str, ...]
+    input: str = ""
+    worker_timeout: float | None = None
+    no_wait: bool = False
+    beam: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Makes places absolute: workers may run in another folder."""
+        from pipelines.storage import absolute
+
+        for name in ("output", "input"):
+            object.__setattr__(self, name, absolute(getattr(self, name)))
 
     def recipe(self) -> Recipe:
         """The recipe, the trainer's section included in the check. Readies this process for the storage that it names."""
@@ -52,11 +53,6 @@ class Options:
         from trainer.config import TrainSettings
 
         return build(TrainSettings, recipe.train, f"{self.config or 'settings'}, section [train]")
-
-    def __post_init__(self) -> None:
-        """Workers may run in another folder."""
-        for name in ("output", "input"):
-            object.__setattr__(self, name, absolute(getattr(self, name)))
 
     def locked(self) -> AbstractContextManager[None]:
         """Keeps a second run out of the output folder."""
@@ -80,34 +76,50 @@ class Options:
         )
 
 
-def making(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options to a command."""
-    for option in (
-        click.option("--quiet", is_flag=True, help="Print the result only."),
-        click.option("--verbose", is_flag=True, help="Show Beam's own messages, and tracebacks of errors."),
-        click.option(
-            "--no-wait", is_flag=True, help="On another engine: submit the job and return. The job itself commits its stage."
-        ),
-        click.option(
-            "--worker-timeout",
-            metavar="SECONDS",
-            type=click.FloatRange(min=1),
-            help="On another engine: give up if no worker begins within this time.  [default: 120; Dataflow 1200]",
-        ),
-        click.option(
-            "--set", "settings", metavar="SECTION.KEY=VALUE", multiple=True, help="Change one setting of the recipe. Repeatable."
-        ),
-        click.option("--input", metavar="DIR", default="", help="Another run to take earlier stages from, if --output lacks them."),
-        click.option("--output", metavar="DIR", required=True, help="The run's folder or URL."),
-        click.option(
-            "--config",
-            metavar="FILE.toml",
-            default="",
-            help="The recipe. Without one: a small one on this machine's Python packages.",
-        ),
-    ):
-        command = option(command)
-    return command
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+
+INPUT = (
+    click.option("--input", metavar="DIR", default="", help="Another run to take earlier stages from, if --output lacks them."),
+)
+"""Options of commands that need an earlier stage."""
+
+ENGINE = (
+    click.option("--no-wait", is_flag=True, help="On another engine: submit the job and return. The job itself commits its stage."),
+    click.option(
+        "--worker-timeout",
+        metavar="SECONDS",
+        type=click.FloatRange(min=1),
+        help="On another engine: give up if no worker begins within this time.  [default: 120; Dataflow 1200]",
+    ),
+)
+"""Options of commands that run Beam jobs."""
+
+ALWAYS = (
+    click.option(
+        "--config",
+        metavar="FILE.toml",
+        default="",
+        help="The recipe. Without one: a small one on this machine's Python packages.",
+    ),
+    click.option("--output", metavar="DIR", required=True, help="The run's folder or URL."),
+    click.option(
+        "--set", "settings", metavar="SECTION.KEY=VALUE", multiple=True, help="Change one setting of the recipe. Repeatable."
+    ),
+    click.option("--verbose", is_flag=True, help="Show Beam's own messages, and tracebacks of errors."),
+    click.option("--quiet", is_flag=True, help="Print the result only."),
+)
+"""Options of all commands that make something."""
+
+
+def making(*groups: Sequence[Decorator]) -> Decorator:
+    """Adds ALWAYS and the groups to a command."""
+
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed([*ALWAYS, *(each for group in groups for each in group)]):
+            command = option(command)
+        return command
+
+    return decorated
 
 
 def looking(command: Callable[..., None]) -> Callable[..., None]:

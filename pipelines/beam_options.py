@@ -57,7 +57,7 @@ def is_dataflow(given: Sequence[str]) -> bool:
 
 def is_dry_run(given: Sequence[str]) -> bool:
     """Whether Dataflow's job is only to be built."""
-    return is_dataflow(given) and any(option in ("--dry_run", "--dry_run=True", "--dry_run=true") for option in given)
+    return is_dataflow(given) and _value(given, "--dry_run").lower() == "true"
 
 
 def workers(arguments: Sequence[str]) -> int:
@@ -100,7 +100,9 @@ def preflight(given: Sequence[str], run_dir: str) -> None:
             f"No worker pool answers at --environment_config={pool} (tried for {CONNECT_SECONDS:.0f} s): start one on every node with "
             f"`spanmill workers --port={pool.rpartition(':')[2]}`, from a Python that has the same version of Spanmill."
         )
-    if environment in ("", "DOCKER") and not pool and endpoint and endpoint != "embed":
+    masters = [_value(given, option) for option in ("--job_endpoint", "--spark_master_url", "--flink_master")]
+    on_a_cluster = any(master and not master.startswith(("embed", "local", "[")) for master in masters)
+    if environment in ("", "DOCKER") and not pool and on_a_cluster:
         _need(given, ("--sdk_container_image", "--extra_package", "--setup_file"), "Beam's own containers")
 
 

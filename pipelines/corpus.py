@@ -17,7 +17,7 @@ from fsspec.core import url_to_fs
 
 from contracts.errors import StageError
 from contracts.manifest import FileEntry, Manifest
-from pipelines.storage import digest_file, exists, is_local, join, read_bytes, read_manifest
+from pipelines.storage import exists, is_local, join, read_bytes, read_manifest
 
 REMOVED_ROWS = "removed_rows"
 """dedup/removed_rows/PART.npy: int64, ascending row numbers of curate/documents/PART.parquet that are duplicates."""
@@ -80,8 +80,8 @@ class Corpus:
     def removed(self, part: FileEntry) -> npt.NDArray[np.int64]:
         """int64[k]: rows of a part that dedup removed."""
         name = f"{REMOVED_ROWS}/{part.path.split('/')[-1].replace('.parquet', '.npy')}"
-        check_parts(self.dedup.folder, [self.dedup.file(name)])
-        return load_array(join(self.dedup.folder, name))
+        removed: npt.NDArray[np.int64] = np.load(pa.BufferReader(read_checked(self.dedup.folder, self.dedup.file(name))))
+        return removed
 
     def read(self, part: FileEntry, columns: Sequence[str]) -> pa.Table:
         """The kept rows of a part, in order. Cost: a worker holds the part once, about 3 times its Parquet size.
@@ -104,8 +104,8 @@ def find_corpus(run_dir: str, input_dir: str) -> Corpus:
     if found != corpus.curate.digest:
         raise StageError(
             f"{corpus.dedup.folder} was made from another curate stage (digest {found}) than {corpus.curate.folder} (digest "
-            f"{corpus.curate.digest}): its "
-            "row numbers would remove the wrong documents. Run `spanmill dedup` with the same --output and --input first."
+            f"{corpus.curate.digest}): its row numbers would remove the wrong documents. Run `spanmill dedup` with the same --output and "
+            "--input first."
         )
     return corpus
 
@@ -122,26 +122,22 @@ def find(run_dir: str, input_dir: str, stage: str) -> Committed:
     )
 
 
-def check_parts(folder: str, parts: Sequence[FileEntry]) -> None:
-    """Raises StageError unless each file has the digest that its manifest says: row numbers mean nothing against another one."""
-    for part in parts:
-        path = join(folder, part.path)
-        _check(path, folder, digest_file(path).xxh3_64, part)
-
-
-def _check(path: str, folder: str, found: str, part: FileEntry) -> None:
-    if found != part.xxh3_64:
+def read_checked(folder: str, entry: FileEntry) -> pa.Buffer:
+    """A file that a manifest lists; mapped on a local disk. Raises StageError if its bytes are others than those listed."""
+    path = join(folder, entry.path)
+    content = _content(path)
+    found = f"{xxhash.xxh3_64_intdigest(content):016x}"
+    if found != entry.xxh3_64:
         raise StageError(
-            f"{path} is not the file that its manifest lists (xxh3-64 {found}, should be {part.xxh3_64}): it was changed or damaged. "
+            f"{path} is not the file that its manifest lists (xxh3-64 {found}, should be {entry.xxh3_64}): it was changed or damaged. "
             f"Remove the folder {folder} and make the stage again."
         )
+    return content
 
 
 def read_part(folder: str, part: FileEntry, columns: Sequence[str]) -> pa.Table:
-    """Some columns of a Parquet file that a manifest lists, from the very bytes that were checked. Raises StageError for others."""
-    content = _content(join(folder, part.path))
-    _check(join(folder, part.path), folder, f"{xxhash.xxh3_64_intdigest(content):016x}", part)
-    return _columns(content, columns)
+    """Some columns of a Parquet file, from the very bytes that were checked."""
+    return _columns(read_checked(folder, part), columns)
 
 
 def read_columns(path: str, columns: Sequence[str]) -> pa.Table:

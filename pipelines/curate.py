@@ -24,12 +24,13 @@ from pipelines.engine import Engine
 from pipelines.filters import FilterSettings, build_filters
 from pipelines.filters.base import Filter
 from pipelines.graph import Items, Once
+from pipelines.plan import INPUT, part_bytes_of, read_plan
 from pipelines.recipe import Recipe
 from pipelines.sources import SourceSettings, open_source
 from pipelines.sources.base import Part, Reading, Source
 from pipelines.stage import Receipt, Stage
-from pipelines.storage import read_manifest, write_bytes, write_parquet
-from pipelines.survey import INPUT, part_bytes_of, read_plan, survey
+from pipelines.storage import write_bytes, write_parquet
+from pipelines.survey import survey
 
 RATE = 10e6
 """Bytes of text that a core curates in a second, roughly; decides only whether workers are started."""
@@ -44,8 +45,8 @@ def curate(recipe: Recipe, run_dir: str, engine: Engine) -> Manifest:
         "part_bytes": recipe.part_bytes,
     }
     stage = Stage("curate", run_dir, _without_places(config), 0, {"corpus": plan.digest})
-    if not engine.opens(stage):
-        return read_manifest(stage.folder)
+    if made := engine.finished(stage):
+        return made
     if not engine.dry:
         write_bytes(stage.work_path("plan.json"), plan.to_json().encode())
     steps = [

@@ -28,7 +28,6 @@ from pipelines.engine import Engine
 from pipelines.graph import Exchange, Items, Once, Step
 from pipelines.recipe import Recipe
 from pipelines.stage import Receipt, Stage
-from pipelines.storage import read_manifest
 
 RATE = 25e6
 """Stored bytes of documents that a core deduplicates in a second, roughly; decides only whether workers are started."""
@@ -45,8 +44,8 @@ def dedup(recipe: Recipe, run_dir: str, input_dir: str, engine: Engine) -> Manif
     """Runs the stage; does nothing where it is up to date."""
     curated = find(run_dir, input_dir, "curate")
     stage = Stage("dedup", run_dir, recipe.dedup.model_dump(mode="json"), recipe.dedup.seed, {"curate": curated.digest})
-    if not engine.opens(stage):
-        return read_manifest(stage.folder)
+    if made := engine.finished(stage):
+        return made
     memory = max(6 * recipe.part_bytes, RANK_BYTES * curated.manifest.totals["kept"], 2 * EXCHANGE_BYTES // KEY_RANGES)
     return engine.run(stage, steps(recipe, stage, curated), sum(part.bytes for part in curated.parts()) / RATE, memory)
 

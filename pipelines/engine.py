@@ -70,8 +70,8 @@ class Engine:
         """Whether jobs are only built."""
         return beam_options.is_dry_run(self.beam_args)
 
-    def opens(self, stage: Stage, *, again: bool = False) -> bool:
-        """Says how a stage was found, and readies its folder if there is work to do: whether there is.
+    def finished(self, stage: Stage, *, again: bool = False) -> Manifest | None:
+        """The stage if it is up to date; else None, and its folder is ready for work. Says how it was found.
 
         Nothing that is there is given up before the engine is known to be usable, or for a dry run. `again`: even what is up to date is
         begun anew.
@@ -81,14 +81,13 @@ class Engine:
             work_to_do, words = True, "is made again: some of it could not be read"
         self.reporter.say(f"{stage.name} {words}" if words else stage.name)
         if not work_to_do:
-            stage.close()
-            return False
+            return stage.close()
         if not self.local and not self.dry:
             beam_options.preflight(self.beam_args, stage.run_dir)
         self._pipeline(beam_options.arguments(self.beam_args, 0, 0))
         if not self.dry:
             stage.begin(again=again)
-        return True
+        return None
 
     def run(self, stage: Stage, steps: Sequence[Step], seconds: float, memory: int = 0) -> Manifest:
         """Does all steps of a stage, of which the last commits it; what it committed.

@@ -16,9 +16,6 @@ from contracts.errors import EngineError, SpanmillError
 
 _CARRIED = re.compile(r"⟦(\w+)\|([A-Za-z0-9+/=]*)⟧")
 
-_ESCAPED_MARKS = (("\\u27e6", "⟦"), ("\\u27e7", "⟧"), ("\\342\\237\\246", "⟦"), ("\\342\\237\\247", "⟧"))
-"""How the marks look once a layer between has escaped them."""
-
 _OUR_PACKAGES = "beam_runner|configs|contracts|dedup|pipelines|sharding|tokenizer"
 
 SIGNS: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -50,7 +47,6 @@ SIGNS: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 """What a failed job's text tells of its set-up, the most telling first."""
 
-
 LOCAL_SIGNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(r"Channel closed prematurely|exited with return code|Socket closed"),
@@ -62,8 +58,6 @@ LOCAL_SIGNS: tuple[tuple[re.Pattern[str], str], ...] = (
 
 _NO_CAUSE = re.compile(r"^\s*(at |\.\.\. \d+ more|Driver stacktrace|Caused by: java|$)")
 _EXCEPTION = re.compile(r"^\s*([\w.]*(Error|Exception|Interrupt)\b.*)$")
-
-
 _CONTEXT = re.compile(r"[\w.]+: (?:Only one SparkContext|Cannot call methods on a stopped SparkContext)[^\n]*")
 """Spark's own refusals, which no worker raised; its traces after them do not look like traces."""
 
@@ -81,8 +75,6 @@ def _cause(error: Exception) -> str:
 
 def known_error(text: str) -> SpanmillError | None:
     """The error that a worker of ours raised, if the text carries one."""
-    for escaped, mark in _ESCAPED_MARKS:
-        text = text.replace(escaped, mark)
     found = _CARRIED.search(text)
     if not found:
         return None

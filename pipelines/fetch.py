@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-import xxhash
-
 from contracts.errors import ConfigError, StageError
 from contracts.manifest import FileEntry
+from pipelines.corpus import read_checked
 from pipelines.progress import Reporter
-from pipelines.storage import digest_file, exists, is_local, join, read_bytes, read_manifest, remove, sizes_below, write_bytes
+from pipelines.storage import digest_file, exists, is_local, join, read_manifest, sizes_below, write_bytes
 
 READERS = 8
 """Files that are fetched at a time; each is held in memory."""
 
 
 def fetch(stages: Sequence[str], input_dir: str, run_dir: str, reporter: Reporter) -> None:
-    """Makes stages in `run_dir` equal to those of `input_dir`, the manifest last. A copy that was interrupted goes on.
+    """Copies stages of `input_dir` to `run_dir`, the manifest last. A copy that was interrupted goes on.
 
-    Raises StageError if `input_dir` has not committed one, or if a file is not what its manifest lists.
+    Raises StageError if `input_dir` has not committed one, if a file is not what its manifest lists, or if `run_dir` has another such
+    stage already.
     """
     for stage in stages:
         target, source = join(run_dir, stage), join(input_dir, stage)
@@ -27,7 +27,10 @@ def fetch(stages: Sequence[str], input_dir: str, run_dir: str, reporter: Reporte
         if exists(join(target, "manifest.json")):
             if read_manifest(target).digest == made.digest:
                 continue
-            remove(join(target, "manifest.json"))
+            raise StageError(
+                f"{target} holds another {stage} stage than {source}: leave --input out to train on it, or choose another --output (or "
+                f"remove {target}) to train on what was made there."
+            )
         have = sizes_below(target)
         missing = [entry for entry in made.files if have.get(entry.path) != entry.bytes or not _is_same(target, entry)]
         reporter.say(f"fetching {stage} from {source}: {len(missing):,} files, {sum(e.bytes for e in missing) / 1e6:.1f} MB")
@@ -50,11 +53,4 @@ def _is_same(target: str, entry: FileEntry) -> bool:
 
 
 def _copy(source: str, target: str, entry: FileEntry) -> None:
-    content = read_bytes(join(source, entry.path))
-    found = f"{xxhash.xxh3_64_intdigest(content):016x}"
-    if found != entry.xxh3_64:
-        raise StageError(
-            f"{join(source, entry.path)} is not the file that its manifest lists (xxh3-64 {found}, should be {entry.xxh3_64}): it was "
-            "changed or damaged. Make the stage again there."
-        )
-    write_bytes(join(target, entry.path), content)
+    write_bytes(join(target, entry.path), read_checked(source, entry))

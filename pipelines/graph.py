@@ -142,10 +142,9 @@ def build(pipeline: beam.Pipeline, stage: Stage, steps: Sequence[Step], session:
         word = word | step.name.title() >> step.transform(stage, session)
 
 
-# Types are said where they are used: Beam cannot infer them from annotations that are not evaluated, and would pickle keys.
-
-
 PAIR = tuple[bytes, bytes]
+"""Key and value of all that is shuffled. Said where it is used: Beam infers nothing from annotations that are not evaluated, and would
+pickle keys."""
 
 
 @dataclass
@@ -228,7 +227,7 @@ class _Do(_OnStage):
         with carried(), stopping(self.session):
             numbers = self.missing() if self.session.lanes and dealt != NOBODY else ()
             for number in self.taken(dealt, step.name, numbers):
-                # Not in `setup`: engines may call that before the steps before are done.
+                # Not in `setup`: who is dealt NOBODY alone has nothing to ready itself for.
                 if not self._ready:
                     step.work.setup()
                     self._ready = True

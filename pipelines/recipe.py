@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from importlib.resources import files
 from typing import Any, Self
@@ -14,7 +13,7 @@ from contracts.settings import Settings, build
 from dedup.config import DedupSettings
 from pipelines.filters import FilterSettings
 from pipelines.sources import SourceSettings
-from pipelines.storage import read_bytes
+from pipelines.storage import absolute, read_bytes
 from pipelines.storage.options import StorageSettings
 from sharding.config import ShardSettings
 from tokenizer.config import TokenizerSettings
@@ -87,11 +86,11 @@ def load(path: str, overrides: list[str]) -> Recipe:
 
 
 def _from_the_root(values: dict[str, Any]) -> None:
-    """Makes paths of sources absolute: workers may run in another folder."""
+    """Makes paths of sources absolute."""
     for source in values.get("source", []) if isinstance(values.get("source"), list) else []:
         path = source.get("path") if isinstance(source, dict) else None
-        if isinstance(path, str) and path and "://" not in path and "::" not in path:
-            source["path"] = os.path.abspath(path)
+        if isinstance(path, str):
+            source["path"] = absolute(path)
 
 
 def _apply(values: dict[str, Any], override: str) -> None:

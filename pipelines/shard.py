@@ -19,13 +19,13 @@ from contracts.errors import StageError
 from contracts.manifest import FileEntry, Manifest, digest_of
 from contracts.schemas import FORMAT_VERSION, OBJECTIVES
 from contracts.special_tokens import PAD
-from pipelines.corpus import Committed, Corpus, check_parts, find, find_corpus
+from pipelines.corpus import Committed, Corpus, find, find_corpus, read_checked
 from pipelines.counts import add_up
 from pipelines.engine import Engine
 from pipelines.graph import Items, Once
 from pipelines.recipe import Recipe
 from pipelines.stage import Receipt, Stage
-from pipelines.storage import join, read_bytes, read_manifest, write_file
+from pipelines.storage import write_file
 from sharding.config import ShardSettings
 from sharding.objectives.base import Controls, Objective
 from sharding.objectives.causal import Causal
@@ -45,8 +45,8 @@ def shard(recipe: Recipe, run_dir: str, input_dir: str, engine: Engine) -> Manif
     vocabulary = find(run_dir, input_dir, "tokenizer")
     upstream = {"curate": corpus.curate.digest, "dedup": corpus.dedup.digest, "tokenizer": vocabulary.digest}
     stage = Stage("shard", run_dir, recipe.shard.model_dump(mode="json"), recipe.seed, upstream)
-    if not engine.opens(stage):
-        return read_manifest(stage.folder)
+    if made := engine.finished(stage):
+        return made
     work = ShardWindow(stage, corpus, vocabulary, recipe.shard, recipe.tokenizer.engine, recipe.seed)
     sizes = work.sizes()
     steps = [Items("windows", work), Items("commit", CommitShards(stage, len(sizes)))]
@@ -101,9 +101,8 @@ class ShardWindow:
     def setup(self) -> None:
         """Loads the tokenizer."""
         self._windows = plan_windows(self.corpus, self.settings.window_bytes)
-        text = read_bytes(join(self.vocabulary.folder, "tokenizer.json"))
+        text = read_checked(self.vocabulary.folder, self.vocabulary.file("tokenizer.json")).to_pybytes()
         made = self.vocabulary.manifest
-        check_parts(self.vocabulary.folder, made.files)
         self._sha256 = hashlib.sha256(text).hexdigest()
         self._control_ids: dict[str, int] = made.statistics["control_ids"]
         self._encoder = Encoder(text.decode(), self.encoder_engine)

@@ -22,6 +22,7 @@ from typing import Any
 from contracts.errors import OutputError, StageError
 from contracts.manifest import FileEntry, Manifest, digest_of
 from contracts.schemas import FORMAT_VERSION
+from pipelines.differences import difference
 from pipelines.storage import (
     TEMPORARY,
     abort_uploads,
@@ -129,10 +130,8 @@ class Stage:
 
     def begin(self, *, again: bool = False) -> None:
         """Readies the folder for work: what is of this identity and unfinished stays, unless `again`; all else goes."""
-        if again or exists(self.path("manifest.json")) or (names_in(self.folder) and self._begun() != self.identity):
+        if again or exists(self.path("manifest.json")) or self._begun() != self.identity:
             self._restart()
-        elif self._begun() != self.identity:
-            self._begin()
 
     def receipt(self, step: str, number: int) -> Receipt:
         """An item's receipt; empty if it has none that parses."""
@@ -169,9 +168,6 @@ class Stage:
         names = names_in(join(self.progress, step))
         return [int(name[:-5]) for name in names if name.endswith(".json") and name[:-5].isdigit()]
 
-    def _receipt_path(self, step: str, number: int) -> str:
-        return join(self.progress, step, f"{number:08d}.json")
-
     def commit(self, files: Iterable[FileEntry], totals: dict[str, int], statistics: dict[str, Any]) -> Manifest:
         """Writes the manifest: from then on the stage exists. `close` then removes what only the making needed.
 
@@ -195,7 +191,7 @@ class Stage:
             statistics=statistics,
             files=entries,
         )
-        self.check_ours()  # once more: looking for all the files may have taken long
+        self.check_ours()  # now, and not before: looking for all the files may take long
         write_bytes(self.path("manifest.json"), manifest.to_json().encode())
         return manifest
 
@@ -215,8 +211,8 @@ class Stage:
                 f"{self.folder} belongs to another run now: {change}. This job ends without a result; it changes nothing."
             )
 
-    def _begin(self) -> None:
-        write_bytes(self.path(".progress", "identity.json"), json.dumps(self.identity, indent=1, sort_keys=True).encode())
+    def _receipt_path(self, step: str, number: int) -> str:
+        return join(self.progress, step, f"{number:08d}.json")
 
     def _begun(self) -> dict[str, Any] | None:
         content = read_bytes_or_none(self.path(".progress", "identity.json"))
@@ -227,7 +223,8 @@ class Stage:
         return begun if isinstance(begun, dict) else None
 
     def _restart(self) -> None:
-        self._begin()  # first: a folder that a crash leaves half-removed must still be known as ours
+        # First: a folder that a crash leaves half-removed must still be known as ours.
+        write_bytes(self.path(".progress", "identity.json"), json.dumps(self.identity, indent=1, sort_keys=True).encode())
         remove(self.path("manifest.json"))  # then: a half-removed stage must not look finished
         for name in names_in(self.folder):
             if name != ".progress":
@@ -246,13 +243,6 @@ class Stage:
         remove(self.path(".progress"))
 
 
-def difference(old: dict[str, Any], new: dict[str, Any], where: str = "") -> str:
-    """Words for the first settings that differ, at most three; empty if none does."""
-    changes = list(_differences(old, new, where))
-    shown = "; ".join(changes[:3])
-    return shown + (f"; and {len(changes) - 3} more" if len(changes) > 3 else "")
-
-
 def _receipt(content: bytes | None) -> Receipt:
     try:
         found = json.loads(content or b"")
@@ -267,26 +257,6 @@ def _missing(folder: str, entries: Sequence[FileEntry]) -> list[str]:
     suspect = [entry for entry in entries if listed.get(entry.path) != entry.bytes]
     present = sizes_of([join(folder, entry.path) for entry in suspect]) if suspect else {}
     return [entry.path for entry in suspect if present.get(join(folder, entry.path)) != entry.bytes]
-
-
-def _differences(old: Any, new: Any, where: str) -> Iterable[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in sorted(old.keys() | new.keys()):
-            yield from _differences(old.get(key), new.get(key), f"{where}.{key}" if where else key)
-    elif _are_tables(old) and _are_tables(new) and len(old) == len(new):
-        for index, pair in enumerate(zip(old, new, strict=True)):
-            yield from _differences(*pair, f"{where}.{index}")
-    elif old != new:
-        yield f"{where.removeprefix('config.')} was {_brief(old)}, is {_brief(new)}"
-
-
-def _are_tables(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(each, dict) for each in value)
-
-
-def _brief(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else text[:57] + "…"
 
 
 def _identity_of(manifest: Manifest) -> dict[str, Any]:

@@ -1,9 +1,10 @@
-"""Looking at the corpus before anything is done: which files there are, their digests, and the parts they are read in.
+"""Looking at the corpus before anything is done: which files there are, their digests, and the pieces that can be read alone.
 
     list (here) ─▶ survey batches of files (workers) ─▶ RUN/survey/inputs.parquet ─▶ parts (here)
 
 Files are known by the digest of their bytes from here on, so renaming a corpus or listing it in another order changes nothing. What was
-surveyed once is not read again while the storage says that it is unchanged.
+surveyed once is not read again while the storage says that it is unchanged: for that, RUN/survey notes times and places, and alone of all
+stages it tells of the machine. No other stage depends on these.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from contracts.manifest import FileEntry, digest_of
 from pipelines.corpus import read_columns
 from pipelines.engine import Engine
 from pipelines.graph import Items, Once
+from pipelines.plan import Plan, input_of
 from pipelines.recipe import Recipe
 from pipelines.sources import SourceSettings, open_source
 from pipelines.sources.base import Input, Part, Source
@@ -40,16 +42,6 @@ BATCH_BYTES, BATCH_FILES = 256 * 2**20, 1000
 
 NOT_SURVEYED = {"license_policy", "max_bytes"}
 """Settings of a source that decide nothing here."""
-
-INPUT = pa.schema(
-    [
-        pa.field("input", pa.string(), nullable=False),
-        pa.field("source", pa.string(), nullable=False),
-        pa.field("bytes", pa.int64(), nullable=False),
-        pa.field("path", pa.string(), nullable=False),
-    ]
-)
-"""curate/inputs.parquet: where the INPUT of a document's origin lay."""
 
 SURVEYED = pa.schema(
     [
@@ -78,37 +70,6 @@ class Listed:
     """Changes with the file, as far as the storage tells (time, size, ETag); empty where it does not."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a curate stage is to read."""
-
-    parts: list[Part]
-    inputs: list[tuple[str, Input]]
-    """(source name, input), ordered by source, digest and path"""
-
-    @property
-    def digest(self) -> str:
-        """Of the corpus: what is read, but not where it lies."""
-        return digest_of([[p.source, [[i.digest, i.label] for i in p.inputs], p.start, p.stop, p.copy] for p in self.parts])
-
-    def table(self) -> pa.RecordBatch:
-        """Schema INPUT."""
-        rows = [{"input": i.digest, "source": name, "bytes": i.size, "path": i.path} for name, i in self.inputs]
-        return pa.RecordBatch.from_pylist(rows, schema=INPUT)
-
-    def to_json(self) -> str:
-        """See `read_plan`."""
-        return json.dumps(
-            {"parts": [asdict(part) for part in self.parts], "inputs": [[name, asdict(i)] for name, i in self.inputs]}
-        )
-
-
-def read_plan(path: str) -> Plan:
-    """What Plan.to_json wrote."""
-    values = json.loads(read_bytes(path))
-    return Plan([_part(each) for each in values["parts"]], [(name, _input(each)) for name, each in values["inputs"]])
-
-
 def survey(recipe: Recipe, run_dir: str, engine: Engine) -> Plan:
     """Surveys every input that is new or changed, and plans the parts.
 
@@ -123,7 +84,7 @@ def survey(recipe: Recipe, run_dir: str, engine: Engine) -> Plan:
     config = {"source": [settings.model_dump(mode="json", exclude=NOT_SURVEYED) for settings in _by_name(recipe.source)]}
     stage = Stage("survey", run_dir, config, 0, {"listing": digest_of([asdict(each) for each in listed])})
     known = _known(stage)
-    if engine.opens(stage, again=_some_unreadable(stage)):
+    if engine.finished(stage, again=_some_unreadable(stage)) is None:
         if not engine.dry:
             write_bytes(stage.work_path("listed.json"), json.dumps([asdict(each) for each in listed]).encode())
             if not exists(stage.work_path("known.parquet")):  # what a run that goes on began with stays known
@@ -184,7 +145,7 @@ class SurveyFiles:
 
 @dataclass
 class CommitSurvey(Once):
-    """Puts the batches together, and what was known before."""
+    """Puts the batches together."""
 
     stage: Stage
     batches: int
@@ -202,15 +163,6 @@ class CommitSurvey(Once):
         totals = {"inputs": wanted, "bytes": sum(table["size"].to_pylist()), "unreadable": unreadable}
         self.stage.commit([FileEntry("inputs.parquet", table.num_rows, *written)], totals, {})
         return totals
-
-
-def part_bytes_of(part: Part) -> int:
-    """Bytes that reading a part takes, about."""
-    if len(part.inputs) == 1 and part.inputs[0].units:
-        return sum(part.inputs[0].units[part.start : part.stop or None])
-    if part.stop:
-        return part.stop - part.start
-    return sum(each.size for each in part.inputs)
 
 
 def _by_name(sources: Sequence[SourceSettings]) -> list[SourceSettings]:
@@ -266,7 +218,7 @@ def _known(stage: Stage) -> dict[str, dict]:
     try:
         earlier = read_manifest(stage.folder)
         rows = read_columns(join(stage.folder, "inputs.parquet"), SURVEYED.names).to_pylist()
-    except Exception:  # none, or not to be used: everything is surveyed
+    except (SpanmillError, OSError, KeyError, pa.ArrowException):  # none, or not to be used: everything is surveyed
         return {}
     now = {source["name"]: source for source in stage.config["source"]}
     same = {source["name"] for source in earlier.config.get("source", []) if now.get(source["name"]) == source}
@@ -288,17 +240,8 @@ def _rows(rows: list[dict]) -> pa.RecordBatch:
 
 def _plan(recipe: Recipe, rows: list[dict]) -> Plan:
     names = {field.name for field in fields(Input)}
-    surveyed = [(row["source"], _input({name: value for name, value in row.items() if name in names})) for row in rows]
+    surveyed = [(row["source"], input_of({name: value for name, value in row.items() if name in names})) for row in rows]
     parts: list[Part] = []
     for settings in _by_name(recipe.source):
         parts += open_source(settings).split([each for name, each in surveyed if name == settings.name], recipe.part_bytes)
     return Plan(parts, sorted(surveyed, key=lambda pair: (pair[0], pair[1].digest, pair[1].path)))
-
-
-def _part(values: dict) -> Part:
-    inputs = tuple(_input(each) for each in values.pop("inputs"))
-    return Part(inputs=inputs, **values)
-
-
-def _input(values: dict) -> Input:
-    return Input(**{**values, "units": tuple(values["units"])})

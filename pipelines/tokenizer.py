@@ -23,7 +23,7 @@ from pipelines.engine import Engine
 from pipelines.graph import Items
 from pipelines.recipe import Recipe
 from pipelines.stage import Receipt, Stage
-from pipelines.storage import read_bytes, read_manifest, write_bytes, write_parquet
+from pipelines.storage import read_bytes, write_bytes, write_parquet
 from tokenizer.config import TokenizerSettings
 from tokenizer.encode import Encoder
 from tokenizer.layout import Vocabulary, adopt
@@ -40,8 +40,8 @@ def tokenizer(recipe: Recipe, run_dir: str, input_dir: str, engine: Engine) -> M
     settings = recipe.tokenizer
     corpus = None if settings.path else find_corpus(run_dir, input_dir)
     stage = Stage("tokenizer", run_dir, _config(settings), recipe.seed, _upstream(corpus, settings))
-    if not engine.opens(stage):
-        return read_manifest(stage.folder)
+    if made := engine.finished(stage):
+        return made
     if corpus is None:
         if not engine.dry:
             write_bytes(stage.work_path("given.json"), given_tokenizer(settings.path))
@@ -49,7 +49,7 @@ def tokenizer(recipe: Recipe, run_dir: str, input_dir: str, engine: Engine) -> M
     sample = SamplePart(stage, corpus, recipe.seed, sample_shares(corpus, settings))
     sizes = sample.sizes()
     steps = [Items("sample", sample), Items("train", MakeVocabulary(stage, settings, len(sizes)))]
-    return engine.run(stage, steps, sum(sizes) / RATE, max(6 * recipe.part_bytes, 10 * settings.sample_bytes))
+    return engine.run(stage, steps, sum(sizes) / RATE, max(6 * recipe.part_bytes, 4 * settings.sample_bytes))
 
 
 def sample_shares(corpus: Corpus, settings: TokenizerSettings) -> dict[str, float]:

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from contracts.errors import EngineError, SpanmillError
-from pipelines.stage import Stage, difference, installed_versions
+from pipelines.differences import difference
+from pipelines.stage import Stage, installed_versions
 from pipelines.storage import join, write_bytes
 from pipelines.storage import options as storage_options
 
@@ -49,7 +50,8 @@ class Session:
     """How many workers take items from one list; 0 where the engine itself deals items out."""
     storage: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Options of file systems; see pipelines.storage.options."""
-    python: str = field(default_factory=lambda: ".".join(platform.python_version_tuple()[:2]))
+    python: str = field(default_factory=lambda: _python())
+    """Version of the Python that submits, without the last number."""
 
     def check_in(self, stage: Stage) -> None:
         """Readies this process, once for each stage and submission. Raises EngineError for a worker that cannot do the work."""
@@ -65,11 +67,10 @@ class Session:
 
     def _check_python(self, stage: Stage) -> None:
         here = f"the worker on {socket.gethostname()}"
-        found = ".".join(platform.python_version_tuple()[:2])
-        if found != self.python:
+        if _python() != self.python:
             raise EngineError(
-                f"Python {found} runs {here}, but Python {self.python} submitted the job: pickled code does not pass between them. Give "
-                f"the workers Python {self.python}, or submit from {found}."
+                f"Python {_python()} runs {here}, but Python {self.python} submitted the job: pickled code does not pass between them. "
+                f"Give the workers Python {self.python}, or submit from {_python()}."
             )
         try:
             installed = installed_versions()
@@ -84,6 +85,10 @@ class Session:
 
 
 _checked_in: set[tuple[str, str]] = set()
+
+
+def _python() -> str:
+    return ".".join(platform.python_version_tuple()[:2])
 
 
 def _check_storage(stage: Stage) -> None:

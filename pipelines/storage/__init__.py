@@ -33,12 +33,12 @@ import xxhash
 from contracts.errors import OutputError, StageError
 from contracts.manifest import Manifest
 from pipelines.storage.errors import reading, writing
-from pipelines.storage.listing import exists, files_below, is_local, join, names_in, sizes_below, sizes_of
+from pipelines.storage.listing import absolute, exists, files_below, is_local, join, names_in, sizes_below, sizes_of
 from pipelines.storage.lock import locked
 from pipelines.storage.options import prepare
 from pipelines.storage.systems import TEMPORARY, TRIES, begin, file_system, is_disk, store_of
 
-__all__ = ["TEMPORARY", "exists", "files_below", "is_local", "join", "locked", "names_in", "sizes_below", "sizes_of"]
+__all__ = ["TEMPORARY", "absolute", "exists", "files_below", "is_local", "join", "locked", "names_in", "sizes_below", "sizes_of"]
 
 prepare()
 

@@ -100,24 +100,12 @@ KINDS = (
 PASSING_WHEN_SENT = frozenset({"400", "410", "BadDigest", "IncompleteBody", "InvalidPart", "XAmzContentSHA256Mismatch"})
 """Sending a file anew may help: stores answer so, too, when the client repeats a part whose arrival it missed."""
 
-FAMILIES = frozenset(
-    {
-        *("adlfs", "fsspec", "gcsfs", "huggingface_hub", "s3fs"),
-        *(
-            "aiobotocore",
-            "aiohttp",
-            "azure",
-            "botocore",
-            "google",
-            "httpcore",
-            "httpcore2",
-            "httpx",
-            "httpx2",
-            "requests",
-            "urllib3",
-        ),
-    }
+_FAMILIES = (
+    "adlfs aiobotocore aiohttp azure botocore fsspec gcsfs google httpcore httpcore2 httpx httpx2 huggingface_hub requests s3fs "
+    "urllib3"
 )
+
+FAMILIES = frozenset(_FAMILIES.split())
 """Packages whose errors are a store's, though they are no OSError."""
 
 

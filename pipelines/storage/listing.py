@@ -24,6 +24,11 @@ def is_local(path: str) -> bool:
     return not protocol_of(path)
 
 
+def absolute(path: str) -> str:
+    """A path of this machine from its root, since workers may run in another folder; URLs, and nothing, as they are."""
+    return os.path.abspath(path) if path and "://" not in path and "::" not in path else path
+
+
 def exists(path: str) -> bool:
     """Whether a file or folder is there. A store is asked for it by name, and only if it is no file, for anything below it."""
     with reading(path):

@@ -64,6 +64,15 @@ def digests(run_dir: Path) -> dict[str, str]:
     return {str(path.relative_to(run_dir)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+def check(ended: Ended, run_dir: Path, wanted: dict[str, str], stage: str = "") -> None:
+    """Fails the test unless a command ended well and its run, or one stage of it, has the wanted bytes."""
+    assert ended.code == 0, ended.said
+    found = digests(run_dir)
+    assert {path: found[path] for path in found if path.startswith(stage)} == {
+        path: wanted[path] for path in wanted if path.startswith(stage)
+    }
+
+
 def receipts(stage_dir: Path) -> int:
     """Items of an unfinished stage that are done. os.walk, since folders vanish while it looks."""
     names = [name for _, _, found in os.walk(stage_dir / ".progress") for name in found]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from flink_cluster import Flink
-from line_runs import Line, digests, finish, in_the_middle_of
+from line_runs import Line, check, finish, in_the_middle_of
 from processes import kill
 from worker_pool import WorkerPool
 
@@ -17,16 +17,14 @@ def test_the_line_on_a_mini_cluster(
     line: Line, local_run: dict[str, str], flink_in_server: Flink, pool: WorkerPool, tmp_path: Path
 ) -> None:
     ended = line.run(tmp_path / "run", *flink_in_server.options(*pool.options))
-    assert ended.code == 0, ended.said
-    assert digests(tmp_path / "run") == local_run
+    check(ended, tmp_path / "run", local_run)
 
 
 def test_the_line_on_a_session_cluster(
     line: Line, local_run: dict[str, str], flink_on_nodes: Flink, pool: WorkerPool, tmp_path: Path
 ) -> None:
     ended = line.run(tmp_path / "run", *flink_on_nodes.options(*pool.options))
-    assert ended.code == 0, ended.said
-    assert digests(tmp_path / "run") == local_run
+    check(ended, tmp_path / "run", local_run)
     flink_on_nodes.job_server.wait_until(flink_on_nodes.idle, "free of the job", 60)
 
 
@@ -37,12 +35,9 @@ def test_a_job_outlives_a_python_worker_that_is_killed_in_the_middle_of_a_stage(
     process = line.begin(tmp_path / "run", *flink_in_server.options(*pool.options))
     in_the_middle_of("curate", tmp_path / "run", process, lambda: kill(pool.workers()[0]))
     ended = finish(process, 300)
-    assert ended.code == 0, ended.said
-    assert digests(tmp_path / "run") == local_run
+    check(ended, tmp_path / "run", local_run)
 
 
 def test_a_stage_on_workers_in_the_submitter(line: Line, local_run: dict[str, str], flink_in_server: Flink, tmp_path: Path) -> None:
     ended = line.run(tmp_path / "run", *flink_in_server.options("--environment_type=LOOPBACK"), until="curate")
-    assert ended.code == 0, ended.said
-    curated = {path: digest for path, digest in digests(tmp_path / "run").items() if path.startswith("curate/")}
-    assert curated == {path: digest for path, digest in local_run.items() if path.startswith("curate/")}
+    check(ended, tmp_path / "run", local_run, "curate/")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from line_runs import Line, digests, finish, in_the_middle_of, kill_all
+from line_runs import Line, check, digests, finish, in_the_middle_of, kill_all
 from processes import kill
 from spark_cluster import SparkCluster
 from worker_pool import WorkerPool
@@ -17,15 +17,12 @@ def test_the_line_on_workers_from_a_pool(
     line: Line, local_run: dict[str, str], spark: SparkCluster, pool: WorkerPool, tmp_path: Path
 ) -> None:
     ended = line.run(tmp_path / "run", *spark.options(*pool.options))
-    assert ended.code == 0, ended.said
-    assert digests(tmp_path / "run") == local_run
+    check(ended, tmp_path / "run", local_run)
 
 
 def test_a_stage_on_workers_in_the_submitter(line: Line, local_run: dict[str, str], spark: SparkCluster, tmp_path: Path) -> None:
     ended = line.run(tmp_path / "run", *spark.options("--environment_type=LOOPBACK"), until="curate")
-    assert ended.code == 0, ended.said
-    curated = {path: digest for path, digest in digests(tmp_path / "run").items() if path.startswith("curate/")}
-    assert curated == {path: digest for path, digest in local_run.items() if path.startswith("curate/")}
+    check(ended, tmp_path / "run", local_run, "curate/")
 
 
 def kill_an_executor(spark: SparkCluster, pool: WorkerPool) -> None:
@@ -48,8 +45,7 @@ def test_a_job_outlives_what_is_killed_in_the_middle_of_a_stage(
     process = line.begin(tmp_path / "run", *spark.options(*pool.options))
     in_the_middle_of("curate", tmp_path / "run", process, lambda: harm(spark, pool))
     ended = finish(process, 500)
-    assert ended.code == 0, ended.said
-    assert digests(tmp_path / "run") == local_run
+    check(ended, tmp_path / "run", local_run)
     spark.mend()
 
 

@@ -51,11 +51,13 @@ def test_training_needs_a_disk(tmp_path: Path) -> None:
         need_disk("memory://run", "Training")
 
 
-def test_what_was_made_again_there_is_fetched_again(made: Path, tmp_path: Path) -> None:
+def test_another_stage_that_is_here_is_left_alone(made: Path, tmp_path: Path) -> None:
     fetch(("shard",), str(made), str(tmp_path / "here"), QUIET)
     shutil.copytree(made / "shard", tmp_path / "there" / "shard")
     manifest = json.loads((tmp_path / "there" / "shard" / "manifest.json").read_text())
-    dropped = manifest["files"].pop()
+    manifest["files"].pop()
     (tmp_path / "there" / "shard" / "manifest.json").write_text(json.dumps(manifest))
-    fetch(("shard",), str(tmp_path / "there"), str(tmp_path / "here"), QUIET)
-    assert dropped["path"] not in (tmp_path / "here" / "shard" / "manifest.json").read_text()
+    before = digests(tmp_path / "here")
+    with pytest.raises(StageError, match=r"here/shard holds another shard stage than .*there/shard: leave --input out"):
+        fetch(("shard",), str(tmp_path / "there"), str(tmp_path / "here"), QUIET)
+    assert digests(tmp_path / "here") == before

@@ -10,7 +10,8 @@ import pytest
 from contracts.errors import OutputError, StageError
 from contracts.manifest import FileEntry, Manifest
 from pipelines.counts import add_up
-from pipelines.stage import Stage, difference
+from pipelines.differences import difference
+from pipelines.stage import Stage
 from pipelines.storage import digest_file, files_below, names_in, read_manifest, write_bytes
 
 

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import fsspec.config
 import pytest
+from hub_client import forget
 from hub_server import HubServer
 
-from pipelines.sources import hub as hub_module
 from pipelines.sources import stores
 
 
@@ -50,17 +50,3 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
         forget()
         yield server
         forget()
-
-
-def forget() -> None:
-    """What a new process knows of the hub: nothing."""
-    from huggingface_hub import HfFileSystem
-
-    HfFileSystem.clear_instance_cache()
-    hub_module._instances.clear()
-
-
-def log_in(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
-    """As `hf auth login` does, for the rest of the test."""
-    monkeypatch.setenv("HF_TOKEN", token)
-    forget()

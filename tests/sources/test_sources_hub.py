@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import forget
+from hub_client import forget
 from hub_server import Fault, HubServer
 from source_reading import Found, plan, read_all, read_part, write_code
 

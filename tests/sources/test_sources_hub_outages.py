@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import forget
+from hub_client import forget
 from hub_server import Fault, HubServer
 from source_reading import plan, read_all, read_part, write_code
 from test_sources_hub import HUB_PATH, NAME, jsonl, source, starcoderdata

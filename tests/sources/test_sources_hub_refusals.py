@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import forget, log_in
+from hub_client import forget, log_in
 from hub_server import Dataset, Fault, HubServer
 from source_reading import plan, read_all, read_part
 from test_sources_hub import HUB_PATH, NAME, files_of, source, starcoderdata
