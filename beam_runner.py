@@ -78,7 +78,9 @@ def _stage(name: str) -> Callable[[Recipe, Options, Engine], Manifest]:
         from pipelines.curate import curate
 
         return lambda recipe, options, engine: curate(recipe, options.output, engine)
-    if name == "dedup":
+    if name == "signatures":
+        from pipelines.signatures import signatures as make
+    elif name == "dedup":
         from pipelines.dedup import dedup as make
     elif name == "tokenizer":
         from pipelines.tokenizer import tokenizer as make
@@ -117,6 +119,11 @@ def run(ctx: click.Context, until: str, **values: Any) -> None:
 _stage_command("survey", "List and digest the sources' files.\n\ncurate does it too; alone it is for jobs that are not waited for.")
 _stage_command(
     "curate", "Read sources and filter documents.\n\nEvery document that is not kept has a row in decisions/ with its reason."
+)
+_stage_command(
+    "signatures",
+    "Make the MinHash signatures.\n\ndedup does it too; alone it is for jobs that are not waited for, and for references.",
+    INPUT,
 )
 _stage_command("dedup", "Find exact and near-duplicates.\n\nEach removal names its keeper and their measured similarity.", INPUT)
 _stage_command("tokenizer", "Train a byte-level BPE.\n\nOr take over an existing one: --set tokenizer.path=tokenizer.json", INPUT)

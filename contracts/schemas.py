@@ -12,7 +12,7 @@ from typing import Final
 
 import pyarrow as pa
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 """Version of every file layout in this module; a reader refuses any other."""
 
 DOC_ID: Final = pa.binary(16)
@@ -61,9 +61,14 @@ REMOVAL: Final = pa.schema(
         pa.field("keeper_id", DOC_ID, nullable=False),
         pa.field("jaccard", pa.float32(), nullable=False),
         pa.field("kind", pa.string(), nullable=False),
+        pa.field("band", pa.int16(), nullable=False),
+        pa.field("reference", pa.string(), nullable=False),
     ]
 )
-"""One duplicate. `jaccard` is measured on the shingle sets, never estimated; `kind` is "exact" or "near"."""
+"""One duplicate. `kind` is "exact" for the same text as its keeper, "near" for another. `jaccard` is measured on the shingle sets, or, if
+the manifest's config says verify = "estimate", estimated from the signatures; 1 for exact duplicates. `band`: the first LSH band that
+brought the two together, -1 for exact duplicates. `reference`: name of the reference corpus that the keeper is of, "" if it is of this one.
+A copy of a document that was itself removed as "near" has that document's keeper, similarity and band."""
 
 OBJECTIVES: Final = ("padding", "causal", "span_corruption")
 """Names by the code stored in `segments.kind`. Codes are part of the format: append, never reorder."""

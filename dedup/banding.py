@@ -45,6 +45,12 @@ class Banding(NamedTuple):
         middles = threshold + (1.0 - threshold) * (np.arange(1000) + 0.5) / 1000
         return float(np.mean(self.recall_at(middles)))
 
+    def words(self, threshold: float) -> str:
+        """One line: the S-curve at a few similarities."""
+        shown = sorted({round(threshold - 0.2, 2), round(threshold - 0.1, 2), threshold, min(1.0, round(threshold + 0.1, 2))})
+        curve = ", ".join(f"{s:g}: {float(self.recall_at(s)):.2%}" for s in shown if s > 0)
+        return f"{self.bands} bands of {self.rows} rows; pairs found by similarity: {curve}"
+
 
 def banding(settings: DedupSettings) -> Banding:
     """The banding that the settings name outright, or the one that their `banding` rule chooses.

@@ -9,6 +9,13 @@ from pydantic import Field, model_validator
 
 from contracts.settings import Settings
 from dedup.banding import strictest
+from dedup.priority import MOST
+
+Criterion = Literal["stars", "length", "license", "source"]
+"""What documents are ranked by; see dedup/priority.py."""
+
+SIGNATURE_SETTINGS = ("ngram", "num_perm", "seed", "lowercase", "non_ascii")
+"""Those that decide a signature: signatures can be compared only where all of them are equal."""
 
 
 class DedupSettings(Settings):
@@ -50,10 +57,25 @@ class DedupSettings(Settings):
     translations of one file count as duplicates: the Persian and the Japanese formatRelative/index.js of date-fns 2.30.0 then have
     a similarity of 1.0 instead of 0.26."""
 
+    verify: Literal["exact", "estimate"] = "exact"
+    """Candidates whose estimated similarity is well below the threshold are dropped; "exact" measures all others on their shingle sets,
+    "estimate" takes the estimate for the similarity: no text is read again, and a removal's similarity has a standard error of 0.03."""
+
+    priority: list[Criterion] = Field(default=["stars", "length"], max_length=MOST)
+    """Which of two similar documents stays, the first criterion that differs deciding; doc_id decides last. dedup/priority.py says how
+    each compares."""
+
+    license_order: list[str] = Field(default_factory=list)
+    """SPDX expressions for the criterion "license", most wanted first."""
+
+    source_order: list[str] = Field(default_factory=list)
+    """Sources for the criterion "source", most wanted first; by default in the order of the recipe."""
+
     bucket_cap: int = Field(default=32, ge=1)
-    """A document is paired with at most so many others of one LSH bucket, those of highest priority. Buckets up to this size give
-    all their pairs; bigger ones, such as 10,000 variants of a licence, give pairs in proportion to their size, not to its square.
-    Of 2,456 removals from 19,992 real files 32 loses none, 16 and 8 one each, 4 four."""
+    """A document is paired with at most so many others of one LSH bucket, those of highest priority, and with a quarter as many from
+    the bucket's 1,025th document on. Buckets up to this size give all their pairs; bigger ones, such as 10,000 variants of a licence,
+    give pairs in proportion to their size, not to its square. Of 2,456 removals from 19,992 real files 32 loses none, 16 and 8 one
+    each, 4 four."""
 
     estimate_sigmas: float = Field(default=5.0, ge=0)
     """A candidate is dropped unmeasured if its estimated similarity lies more than so many standard errors below the threshold.
@@ -61,9 +83,22 @@ class DedupSettings(Settings):
 
     @property
     def estimate_floor(self) -> float:
-        """Least estimated similarity of candidates that are worth measuring."""
+        """Least estimated similarity of candidates that are worth measuring; where estimates are final, the threshold."""
+        if self.verify == "estimate":
+            return self.threshold
         error = math.sqrt(self.threshold * (1.0 - self.threshold) / self.num_perm)
         return max(0.0, self.threshold - self.estimate_sigmas * error)
+
+    @property
+    def signature(self) -> dict[str, int | bool]:
+        """The settings that decide a signature."""
+        return {name: getattr(self, name) for name in SIGNATURE_SETTINGS}
+
+    @model_validator(mode="after")
+    def _criteria_differ(self) -> Self:
+        if len(set(self.priority)) < len(self.priority):
+            raise ValueError(f"priority = {self.priority}: a criterion stands there twice; name each once")
+        return self
 
     @model_validator(mode="after")
     def _can_be_banded(self) -> Self:

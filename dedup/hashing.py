@@ -18,6 +18,8 @@ from typing import Final
 import numpy as np
 from numba import njit
 
+from dedup.arrays import UInt64
+
 FNV_OFFSET: Final = np.uint64(0xCBF29CE484222325)
 FNV_PRIME: Final = np.uint64(0x00000100000001B3)
 SHINGLE_BASE: Final = np.uint64(0x9E3779B97F4A7C17)
@@ -38,3 +40,10 @@ def fmix32(x: np.uint32) -> np.uint32:
     x = np.uint32((x ^ (x >> np.uint32(16))) * np.uint32(0x85EBCA6B))
     x = np.uint32((x ^ (x >> np.uint32(13))) * np.uint32(0xC2B2AE35))
     return np.uint32(x ^ (x >> np.uint32(16)))
+
+
+def fmix64_array(x: UInt64) -> UInt64:
+    """fmix64 of each element."""
+    x = (x ^ (x >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
+    x = (x ^ (x >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
+    return x ^ (x >> np.uint64(33))

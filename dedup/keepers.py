@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from dedup.arrays import Float64, Int64, UInt8
+from dedup.arrays import Float64, Int64
 
 
 class Keepers(NamedTuple):
@@ -23,16 +23,6 @@ class Keepers(NamedTuple):
     """int64[n]: the document that makes this one a duplicate, -1 for those that stay"""
     similarity: Float64
     """float64[n]: Jaccard similarity with the keeper, 0 for those that stay"""
-
-
-def priority_order(stars: Int64, length: Int64, doc_id: UInt8) -> Int64:
-    """int64[n]: row numbers, most worth keeping first: most stars, then longest, then smallest doc_id.
-
-    `stars` int64[n], -1 for unknown; `length` int64[n]; `doc_id` uint8[n, 16], distinct. Does not depend on the order of the rows.
-    """
-    high, low = np.ascontiguousarray(doc_id).view(">u8").reshape(len(doc_id), 2).T
-    order: Int64 = np.lexsort((low, high, -length, -stars))
-    return order
 
 
 def components(pairs: Int64, n: int) -> Int64:

@@ -9,13 +9,22 @@ Nodes are numbers of documents in order of priority: the smaller number is the o
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numba import njit
 
 from contracts.errors import ConfigError
-from dedup.arrays import Bool, Int64, UInt32, UInt64
+from dedup.arrays import Bool, Int64, Rows, UInt16, UInt32, UInt64
 from dedup.banding import Banding
 from dedup.hashing import fmix64
+
+MATCH = np.dtype([("better", "<i8"), ("worse", "<i8"), ("band", "<i2")])
+"""A candidate pair: its nodes, better < worse, and the first band that brought them together."""
+
+CROWD: Final = 1024
+"""Place in a bucket from which on a document gets a quarter of `cap` partners: with the default cap, 100,000 variants of one file then
+give 40 million pairs over all bands instead of 160 million."""
 
 
 def band_keys(values: UInt32, banding: Banding, band: int) -> UInt64:
@@ -44,54 +53,121 @@ def _band_keys(values: UInt32, band: int, rows: int) -> UInt64:
     return keys
 
 
-def candidate_pairs(keys: UInt64, nodes: Int64, cap: int) -> Int64:
-    """int64[p, 2]: distinct pairs (smaller node, larger node) that share a key, in ascending order.
+def agreeing_bands(values_a: UInt32, values_b: UInt32, banding: Banding) -> Int64:
+    """int64[p]: in how many bands signatures uint32[p, num_perm] agree, row by row. No cap on buckets plays a part in it."""
+    return _agreeing_bands(values_a, values_b, banding.bands, banding.rows)
 
-    `keys` uint64[m] and `nodes` int64[m] belong together; a node may come with several keys. In each bucket every node is paired
-    with the `cap` smallest of the nodes below it: up to cap + 1 nodes give all their pairs, more give at most cap a node.
-    The result does not depend on the order of the input. Cost: O(m log m); memory O(m + p), with p ≤ m × cap.
+
+@njit(cache=True, nogil=True)
+def _agreeing_bands(values_a: UInt32, values_b: UInt32, bands: int, rows: int) -> Int64:
+    counts = np.zeros(len(values_a), np.int64)
+    for i in range(len(values_a)):
+        for band in range(bands):
+            agree = True
+            for j in range(band * rows, (band + 1) * rows):
+                agree &= values_a[i, j] == values_b[i, j]
+            counts[i] += int(agree)
+    return counts
+
+
+def matches(keys: UInt64, nodes: Int64, bands: UInt16, cap: int, references: int = 0) -> Rows:
+    """MATCH[p]: distinct pairs of nodes that share a key, ordered by (worse, better).
+
+    `keys` uint64[m], `nodes` int64[m] and `bands` uint16[m] belong together; a key belongs to one band. In each bucket a node is paired
+    with the `cap` smallest of the nodes below it, or a quarter as many from place CROWD on; and besides with the `cap` smallest
+    references. So a bucket of m nodes costs O(m log m) time and gives at most 2 × cap × m pairs, and up to cap + 1 nodes give all.
+    The result does not depend on the order of the input. Memory: 60 bytes a pair before repetitions are joined.
     """
     if cap < 1:
         raise ConfigError(f"cap = {cap}: a bucket must give at least one pair; use 1 or more.")
-    members, first = _buckets(*_shared(keys, nodes))
-    partners = np.minimum(np.arange(len(members)) - first, cap)
-    later = np.repeat(np.arange(len(members)), partners)
-    nth = np.arange(len(later)) - np.repeat(np.cumsum(partners) - partners, partners)
-    return unique_pairs(np.stack([members[first[later] + nth], members[later]], axis=1))
+    keys, nodes, bands = _sorted(*_shared(keys, nodes, bands))
+    found = np.empty(_count(keys, nodes, cap, references), MATCH)
+    _fill(keys, nodes, bands, cap, references, found["better"], found["worse"], found["band"])
+    return joined(found)
 
 
-def unique_pairs(*pairs: Int64) -> Int64:
-    """int64[p, 2]: the distinct rows of all given int64[·, 2], in ascending order. Nodes are 0 or more.
+def joined(*found: Rows) -> Rows:
+    """MATCH[p]: distinct pairs of several MATCH[·], ordered by (worse, better), each with the first of its bands.
 
     Cost: about 0.2 µs a pair for nodes below 2^32, which are sorted as single 64-bit values, and 0.5 µs beyond.
     """
+    rows = np.concatenate(found) if found else np.empty(0, MATCH)
+    if not len(rows):
+        return rows
+    order = _pair_order(rows["worse"], rows["better"])
+    worse, better = rows["worse"][order], rows["better"][order]
+    starts = np.flatnonzero(_changes(worse) | _changes(better))
+    out = np.empty(len(starts), MATCH)
+    out["worse"], out["better"] = worse[starts], better[starts]
+    out["band"] = np.minimum.reduceat(rows["band"][order], starts)
+    return out
+
+
+def unique_pairs(*pairs: Int64) -> Int64:
+    """int64[p, 2]: the distinct rows of all given int64[·, 2], in ascending order. Nodes are 0 or more. Cost: as `joined`."""
     rows = np.concatenate(pairs) if pairs else np.empty((0, 2), np.int64)
-    if rows.max(initial=0) < 2**32:
-        packed = rows[:, 0].astype(np.uint64) << np.uint64(32) | rows[:, 1].astype(np.uint64)
-        packed.sort()
-        packed = packed[_changes(packed)]
-        return np.stack([packed >> np.uint64(32), packed & np.uint64(2**32 - 1)], axis=1).view(np.int64)
-    rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
+    rows = rows[_pair_order(rows[:, 0], rows[:, 1])]
     return rows[_changes(rows[:, 0]) | _changes(rows[:, 1])]
 
 
-def _shared(keys: UInt64, nodes: Int64) -> tuple[UInt64, Int64]:
+def _pair_order(first: Int64, second: Int64) -> Int64:
+    if max(first.max(initial=0), second.max(initial=0)) < 2**32:
+        return np.argsort(first.astype(np.uint64) << np.uint64(32) | second.astype(np.uint64))
+    return np.lexsort((second, first))
+
+
+def _shared(keys: UInt64, nodes: Int64, bands: UInt16) -> tuple[UInt64, Int64, UInt16]:
     """Entries whose key occurs more than once, sorted by key. Most keys are alone, and the exact sort behind this is dear."""
     order = np.argsort(keys)
     ordered = keys[order]
     starts = _changes(ordered)
     alone = starts & np.append(starts[1:], True)[: len(starts)]
-    return ordered[~alone], nodes[order[~alone]]
+    order = order[~alone]
+    return ordered[~alone], nodes[order], bands[order]
 
 
-def _buckets(keys: UInt64, nodes: Int64) -> tuple[Int64, Int64]:
-    """Nodes by (key, node) without repetition, and for each the index where its bucket begins."""
+def _sorted(keys: UInt64, nodes: Int64, bands: UInt16) -> tuple[UInt64, Int64, UInt16]:
+    """By (key, node), without repetition."""
     order = np.lexsort((nodes, keys))
     keys, nodes = keys[order], nodes[order]
     fresh = _changes(keys) | _changes(nodes)
-    keys, nodes = keys[fresh], nodes[fresh]
-    begins = np.where(_changes(keys), np.arange(len(keys)), 0)
-    return nodes, np.maximum.accumulate(begins)
+    return keys[fresh], nodes[fresh], bands[order][fresh]
+
+
+@njit(cache=True, nogil=True)
+def _partners(place: int, cap: int) -> int:
+    """With how many of those before it the node at a place of its bucket is paired."""
+    return min(place, cap if place < CROWD else max(1, cap // 4))
+
+
+@njit(cache=True, nogil=True)
+def _count(keys: UInt64, nodes: Int64, cap: int, references: int) -> int:
+    """Pairs that `_fill` writes."""
+    total, start, own = 0, 0, 0
+    for i in range(len(keys)):
+        if i == 0 or keys[i] != keys[i - 1]:
+            start = own = i
+        if nodes[i] < references:
+            own = i + 1
+        else:
+            total += min(own - start, cap) + _partners(i - own, cap)
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _fill(keys: UInt64, nodes: Int64, bands: UInt16, cap: int, references: int, better: Int64, worse: Int64, band: Int64) -> None:
+    """Entries are sorted by (key, node), so in each bucket references come first."""
+    at, start, own = 0, 0, 0
+    for i in range(len(keys)):
+        if i == 0 or keys[i] != keys[i - 1]:
+            start = own = i
+        if nodes[i] < references:
+            own = i + 1
+            continue
+        for first, count in ((start, min(own - start, cap)), (own, _partners(i - own, cap))):
+            for j in range(first, first + count):
+                better[at], worse[at], band[at] = nodes[j], nodes[i], bands[i]
+                at += 1
 
 
 def _changes(values: UInt64 | Int64) -> Bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -79,9 +78,7 @@ class Corpus:
 
     def removed(self, part: FileEntry) -> npt.NDArray[np.int64]:
         """int64[k]: rows of a part that dedup removed."""
-        name = f"{REMOVED_ROWS}/{part.path.split('/')[-1].replace('.parquet', '.npy')}"
-        removed: npt.NDArray[np.int64] = np.load(pa.BufferReader(read_checked(self.dedup.folder, self.dedup.file(name))))
-        return removed
+        return removed_rows(self.dedup, part)
 
     def read(self, part: FileEntry, columns: Sequence[str]) -> pa.Table:
         """The kept rows of a part, in order. Cost: a worker holds the part once, about 3 times its Parquet size.
@@ -95,6 +92,13 @@ class Corpus:
         keep = np.ones(table.num_rows, np.bool_)
         keep[gone] = False
         return table.filter(pa.array(keep))
+
+
+def removed_rows(dedup: Committed, part: FileEntry) -> npt.NDArray[np.int64]:
+    """int64[k]: rows of a part of the curate stage that a dedup stage removed."""
+    name = f"{REMOVED_ROWS}/{part.path.split('/')[-1].replace('.parquet', '.npy')}"
+    removed: npt.NDArray[np.int64] = np.load(pa.BufferReader(read_checked(dedup.folder, dedup.file(name))))
+    return removed
 
 
 def find_corpus(run_dir: str, input_dir: str) -> Corpus:
@@ -155,22 +159,6 @@ def _content(path: str) -> pa.Buffer:
         return pa.py_buffer(read_bytes(path))
     with pa.memory_map(url_to_fs(path)[1]) as file:
         return file.read_buffer()
-
-
-def save_array(array: npt.NDArray[np.generic]) -> bytes:
-    """The bytes of a .npy file."""
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()
-
-
-def load_array(path: str) -> npt.NDArray[Any]:
-    """A .npy file; on a local disk it is mapped, not read."""
-    if is_local(path):
-        loaded = np.load(url_to_fs(path)[1], mmap_mode="r", allow_pickle=False)
-        return loaded if loaded.size else np.array(loaded)
-    whole: npt.NDArray[Any] = np.load(io.BytesIO(read_bytes(path)), allow_pickle=False)
-    return whole
 
 
 def column(table: pa.Table, name: str) -> Any:

@@ -1,118 +1,112 @@
 """The dedup stage: which kept documents are duplicates, of which document, and how similar.
 
-    sign      a part ─▶ signatures, and what ranks a document (stars, length, doc_id, content hash)
-    rank      all documents ─▶ one priority order; exact duplicates; a node number, in that order, for every other document
-    match     bands ─▶ blocks of (band key, node) exchanged through Beam ─▶ candidate pairs whose estimate is near the threshold
-    group     candidate pairs ─▶ connected components, dealt to batches
-    sets      a part ─▶ the shingle sets of its documents that are in any pair
-    resolve   a batch ─▶ exact Jaccard of its pairs, and the greedy choice of keepers
-    settle    all verdicts ─▶ removals/*.parquet, and for each part the rows that are gone
-    mark      a part ─▶ counts
+    describe, splitters, rank, number   one priority order over all documents; a node is a document's place in it
+    same, copies                        exact duplicates by content hash; band keys of all other documents
+    match                               documents that share a band key ─▶ candidate pairs, a few bands at a time
+    pairs, sets, measure                each pair once: estimated, then measured on shingle sets ─▶ edges at the threshold
+    group, (stars, label, batch)        connected components of the edges, dealt to batches
+    resolve                             a batch ─▶ the greedy choice of keepers
+    settle, removals, mark, commit      removals/*.parquet, removed_rows/PART.npy, counts
 
-Blocks are numpy arrays as bytes, keyed by the number of a key range in four bytes: neither documents nor tokens are ever exchanged.
+Blocks are numpy arrays as bytes, keyed by the number of an item in four bytes: neither documents nor tokens are ever exchanged, and no
+element is a single document.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from contracts.manifest import FileEntry, Manifest
+from contracts.manifest import Manifest
 from dedup.banding import Banding, banding
-from pipelines.corpus import Committed, find
-from pipelines.counts import add_up
-from pipelines.dedup_steps.exchange import BLOCK_ROW, KEY_RANGES, EmitBlocks, MatchRange, pairs_file
-from pipelines.dedup_steps.rank import RankDocuments, SignPart
-from pipelines.dedup_steps.resolve import GroupPairs, MakeSets, ResolveBatch
-from pipelines.dedup_steps.settle import MarkPart, SettleRemovals
+from pipelines.corpus import find
+from pipelines.dedup_steps.collection import Collection, Signed
+from pipelines.dedup_steps.commit import CommitDedup
+from pipelines.dedup_steps.copies import EmitCopies, EmitHashes, FindCopies, MakeKeys
+from pipelines.dedup_steps.group import GroupEdges, with_stars
+from pipelines.dedup_steps.layout import HASH_ROW, NODE_ROW, PRIORITY_ROW, Layout, Passes, layout_of
+from pipelines.dedup_steps.match import EmitKeys, MatchRange
+from pipelines.dedup_steps.pairs import EmitMembers, JoinPairs, MakeSets, MeasurePairs
+from pipelines.dedup_steps.rank import ChooseSplitters, DescribePart, EmitNumbers, EmitPriorities, NumberPart, Order, RankRange
+from pipelines.dedup_steps.removals import EmitFates, EmitRemovals, MarkPart, WriteBucket
+from pipelines.dedup_steps.resolve import ResolveBatch
+from pipelines.dedup_steps.settle import EmitVerdicts, SettlePart
+from pipelines.dedup_steps.stars import star_steps
 from pipelines.engine import Engine
-from pipelines.graph import Exchange, Items, Once, Step
+from pipelines.graph import Exchange, Items, Step
 from pipelines.recipe import Recipe
-from pipelines.stage import Receipt, Stage
+from pipelines.signatures import find_signatures
+from pipelines.signed_references import signed_references
+from pipelines.stage import Stage
 
-RATE = 25e6
+RATE = 60e6
 """Stored bytes of documents that a core deduplicates in a second, roughly; decides only whether workers are started."""
-
-EXCHANGE_BYTES = 256 * 2**20
-"""Bytes of blocks that one exchange may hold; the local runner needs 3 to 4 times as much memory. Decides how many bands go together."""
-
-
-RANK_BYTES = 200
-"""Bytes of memory that ranking takes a document, on one worker."""
 
 
 def dedup(recipe: Recipe, run_dir: str, input_dir: str, engine: Engine) -> Manifest:
-    """Runs the stage; does nothing where it is up to date."""
+    """Runs the stage, and the signatures before it; does nothing where they are up to date."""
     curated = find(run_dir, input_dir, "curate")
-    stage = Stage("dedup", run_dir, recipe.dedup.model_dump(mode="json"), recipe.dedup.seed, {"curate": curated.digest})
+    references = signed_references(recipe, run_dir, engine)
+    collection = Collection(Signed(curated, find_signatures(recipe, run_dir, input_dir, engine)), references)
+    bands = banding(recipe.dedup)
+    layout = layout_of(collection.documents(), bands, recipe.dedup.exchange)
+    stage = _stage(recipe, run_dir, collection)
     if made := engine.finished(stage):
         return made
-    memory = max(6 * recipe.part_bytes, RANK_BYTES * curated.manifest.totals["kept"], 2 * EXCHANGE_BYTES // KEY_RANGES)
-    return engine.run(stage, steps(recipe, stage, curated), sum(part.bytes for part in curated.parts()) / RATE, memory)
+    engine.reporter.say(f"  {bands.words(recipe.dedup.threshold)}")
+    seconds = sum(collection.sizes()) / RATE
+    memory = max(6 * recipe.part_bytes, 4 * layout.item_bytes, 160 * 2**20)
+    return engine.run(stage, steps(recipe, stage, collection, bands, layout), seconds, memory)
 
 
-def steps(recipe: Recipe, stage: Stage, curated: Committed) -> list[Step]:
+def _stage(recipe: Recipe, run_dir: str, collection: Collection) -> Stage:
+    """How the work is cut, and where references lie, decide no byte of what is made."""
+    config = recipe.dedup.model_dump(mode="json", exclude={"exchange", "reference"})
+    config["sources"] = [source.name for source in recipe.source] if "source" in recipe.dedup.priority else []
+    upstream = {"curate": collection.own.curate.digest, "signatures": collection.own.signatures.digest}
+    for each in collection.references:
+        upstream[f"reference {each.reference}"] = each.digest
+    exchange = recipe.dedup.exchange.model_dump(mode="json")
+    return Stage("dedup", run_dir, config, recipe.dedup.seed, upstream, layout=exchange)
+
+
+def steps(recipe: Recipe, stage: Stage, collection: Collection, bands: Banding, layout: Layout) -> list[Step]:
     """The stage's steps, in order."""
-    settings, parts, documents = recipe.dedup, len(curated.parts()), curated.manifest.totals["kept"]
-    bands = banding(settings)
-    passes = band_passes(bands, documents)
-    matches = [
-        Exchange(
-            name,
-            EmitBlocks(stage, curated, bands, chosen),
-            MatchRange(stage, settings, name, parts, documents * len(chosen)),
-        )
-        for name, chosen in passes.items()
+    settings, documents = recipe.dedup, layout.documents
+    rank, same = layout.passes("rank", PRIORITY_ROW), layout.passes("same", HASH_ROW)
+    parts = len(collection.places)
+    number, copies = (Passes(name, parts, _parts_a_pass(layout, parts)) for name in ("number", "copies"))
+    order = Order(stage, rank)
+    matching = layout.band_passes()
+    sources = [source.name for source in recipe.source]
+    found: list[Step] = [
+        Items("describe", DescribePart(stage, collection, settings, sources)),
+        Items("splitters", ChooseSplitters(stage, collection, rank.items)),
+        *rank.steps(EmitPriorities(stage, collection), RankRange(stage, rank.items, documents)),
+        *number.steps(EmitNumbers(order), NumberPart(stage, collection)),
+        *same.steps(EmitHashes(stage, collection, same.items), FindCopies(stage, same.items, documents)),
+        *copies.steps(EmitCopies(stage, same), MakeKeys(stage, collection, bands)),
     ]
-    pair_files = [pairs_file(name, number) for name in passes for number in range(KEY_RANGES)]
+    for chosen, passes in matching.items():
+        work = MatchRange(stage, passes, documents * len(chosen), settings.bucket_cap, layout.pair_ranges)
+        found += passes.steps(EmitKeys(stage, collection, chosen, passes.items), work)
+    pairs = JoinPairs(stage, collection, settings, order, bands, tuple(matching.values()), layout.pair_ranges, documents)
+    found.append(Items("pairs", pairs))
+    if settings.verify == "exact":
+        found.append(Exchange("sets", EmitMembers(stage, layout.pair_ranges), MakeSets(stage, collection, settings)))
+    found += [
+        Items("measure", MeasurePairs(stage, settings, layout.pair_ranges, bands.bands)),
+        Items("group", GroupEdges(stage, settings.exchange, documents, layout.pair_ranges, layout.pair_ranges)),
+    ]
+    if with_stars(settings.exchange, documents):
+        found += star_steps(stage, layout.pair_ranges, layout.pair_ranges, settings.exchange.star_rounds)
     return [
-        Items("sign", SignPart(stage, curated, settings)),
-        Items("rank", RankDocuments(stage, parts, documents)),
-        *matches,
-        Items("group", GroupPairs(stage, parts, pair_files)),
-        Items("sets", MakeSets(stage, curated, settings)),
-        Items("resolve", ResolveBatch(stage, settings.threshold)),
-        Items("settle", SettleRemovals(stage, parts)),
-        Items("mark", MarkPart(stage, curated)),
-        Items("commit", CommitDedup(stage, curated, bands, settings.threshold)),
+        *found,
+        Items("resolve", ResolveBatch(stage, order, settings.threshold)),
+        Exchange("settle", EmitVerdicts(order, same), SettlePart(order, collection)),
+        Exchange("removals", EmitRemovals(stage, collection, layout.buckets), WriteBucket(stage, collection, layout.buckets)),
+        Exchange("mark", EmitFates(stage, collection), MarkPart(stage, collection)),
+        Items("commit", CommitDedup(stage, collection, bands, layout, settings.threshold)),
     ]
 
 
-def band_passes(bands: Banding, documents: int) -> dict[str, range]:
-    """All bands, as many at a time as an exchange may hold, by the name of their step."""
-    together = max(1, EXCHANGE_BYTES // max(1, documents * BLOCK_ROW))
-    firsts = range(0, bands.bands, together)
-    return {f"match-{first:03d}": range(first, min(bands.bands, first + together)) for first in firsts}
-
-
-@dataclass
-class CommitDedup(Once):
-    """Adds everything up and writes the manifest."""
-
-    stage: Stage
-    curated: Committed
-    bands: Banding
-    threshold: float
-
-    def __call__(self, number: int) -> Receipt:
-        """Commits the stage."""
-        parts = self.curated.parts()
-        marked = self.stage.all_receipts("mark", len(parts))
-        settled = self.stage.all_receipts("settle", 1)[0]
-        resolved = self.stage.all_receipts("resolve", self.stage.all_receipts("group", 1)[0]["batches"])
-        totals = add_up(receipt["totals"] for receipt in marked)
-        totals |= {
-            "candidate_pairs": sum(each["pairs"] for each in resolved),
-            "verified_pairs": sum(each["verified"] for each in resolved),
-        }
-        statistics = {
-            **add_up(receipt["statistics"] for receipt in marked),
-            "part_bytes": {part.path: receipt["totals"]["bytes_kept"] for part, receipt in zip(parts, marked, strict=True)},
-            "source_bytes": add_up({part.stratum: r["totals"]["bytes_kept"]} for part, r in zip(parts, marked, strict=True)),
-            "jaccard_histogram": settled["jaccard_histogram"],
-            "cluster_size_log2_histogram": settled["cluster_size_log2_histogram"],
-            "bands": self.bands.bands,
-            "rows": self.bands.rows,
-            "expected_recall_at_threshold": round(float(self.bands.recall_at(self.threshold)), 6),
-        }
-        self.stage.commit([FileEntry(**entry) for entry in settled["files"]], totals, statistics)
-        return {"parts": len(parts)}
+def _parts_a_pass(layout: Layout, parts: int) -> int:
+    """Parts whose nodes one exchange may hold."""
+    return max(1, layout.settings.bytes * parts // max(1, layout.documents * NODE_ROW))

@@ -7,10 +7,18 @@ import json
 import warnings
 from typing import Any
 
+from pipelines.cells import shorten
+from pipelines.dedup_plot import duplicates
 from pipelines.storage import join, write_bytes
 
 BARS = 20
 """Languages shown."""
+
+NAME = 30
+"""Letters of a name."""
+
+SIZE = (9, 5)
+"""Inches of a plot; a plot of four panels takes more."""
 
 
 def draw(found: dict[str, Any], run_dir: str) -> list[str]:
@@ -19,22 +27,22 @@ def draw(found: dict[str, Any], run_dir: str) -> list[str]:
     text = json.dumps(told, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     write_bytes(join(run_dir, "report", "statistics.json"), text.encode())
     written = ["report/statistics.json"]
-    for name, wanted, plot in (
-        ("mixture", "shard", _mixture),
-        ("dropped", "curate", _dropped),
-        ("corruption", "shard", _corruption),
-        ("duplicates", "dedup", _duplicates),
+    for name, wanted, size, plot in (
+        ("mixture", "shard", SIZE, _mixture),
+        ("dropped", "curate", SIZE, _dropped),
+        ("corruption", "shard", SIZE, _corruption),
+        ("duplicates", "dedup", (12, 8), duplicates),
     ):
         if wanted in found:
-            written.append(_save(run_dir, name, plot, found))
+            written.append(_save(run_dir, name, size, plot, found))
     return written
 
 
-def _save(run_dir: str, name: str, plot: Any, found: dict[str, Any]) -> str:
+def _save(run_dir: str, name: str, size: tuple[float, float], plot: Any, found: dict[str, Any]) -> str:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 5), layout="constrained")
+    figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     plot(figure, found)
     buffer = io.BytesIO()
@@ -46,12 +54,6 @@ def _save(run_dir: str, name: str, plot: Any, found: dict[str, Any]) -> str:
     return path
 
 
-def _label(name: str) -> str:
-    """A name from a corpus, short and printable."""
-    plain = "".join(letter if letter.isprintable() else "�" for letter in name)
-    return plain if len(plain) <= 30 else plain[:29] + "…"
-
-
 def _mixture(figure: Any, found: dict[str, Any]) -> None:
     """Tokens by language, one colour a source."""
     axes = figure.subplots()
@@ -61,7 +63,7 @@ def _mixture(figure: Any, found: dict[str, Any]) -> None:
     for index, source in enumerate(sources):
         mine = [(place, tokens) for place, (name, tokens) in enumerate(rows) if name.split("/")[0] == source]
         axes.barh([place for place, _ in mine], [tokens / 1e6 for _, tokens in mine], color=f"C{index}", label=source)
-    axes.set_yticks(range(len(rows)), [_label(name.split("/", 1)[1]) for name, _ in rows], parse_math=False)
+    axes.set_yticks(range(len(rows)), [shorten(name.split("/", 1)[1], NAME) for name, _ in rows], parse_math=False)
     axes.invert_yaxis()
     axes.set_xlabel("tokens, millions")
     axes.set_title("Mixture: tokens by language")
@@ -104,21 +106,3 @@ def _corruption(figure: Any, found: dict[str, Any]) -> None:
     second.set_xlabel("span length, tokens (from)")
     second.set_ylabel("spans")
     figure.suptitle("Span corruption")
-
-
-def _duplicates(figure: Any, found: dict[str, Any]) -> None:
-    """Similarity of removed documents to their keepers, and cluster sizes."""
-    first, second = figure.subplots(1, 2)
-    similar, sizes = found["dedup"]["jaccard_histogram"], found["dedup"]["cluster_size_log2_histogram"]
-    first.bar([0.05 * i + 0.025 for i in range(20)], similar, width=0.046)
-    first.axvline(found["dedup"]["threshold"], color="k", linestyle="--", linewidth=1, label="threshold")
-    first.set_xlabel("Jaccard similarity to the keeper")
-    first.set_ylabel("removed documents")
-    first.legend()
-    top = max((i for i, count in enumerate(sizes) if count), default=1) + 1
-    second.bar(range(1, top), sizes[1:top], width=0.9)
-    second.set_xticks(range(1, top), [str(2**i) for i in range(1, top)])
-    second.set_yscale("symlog")
-    second.set_xlabel("documents in a cluster (from)")
-    second.set_ylabel("clusters")
-    figure.suptitle("Duplicates")

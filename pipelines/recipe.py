@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from contracts.errors import ConfigError
 from contracts.settings import Settings, build
-from dedup.config import DedupSettings
+from pipelines.dedup_settings import DedupStageSettings
 from pipelines.filters import FilterSettings
 from pipelines.sources import SourceSettings
 from pipelines.storage import absolute, read_bytes
@@ -37,7 +37,7 @@ class Recipe(Settings):
     filters: FilterSettings = Field(default_factory=FilterSettings)
     """What is kept."""
 
-    dedup: DedupSettings = Field(default_factory=DedupSettings)
+    dedup: DedupStageSettings = Field(default_factory=DedupStageSettings)
     """What counts as a duplicate."""
 
     tokenizer: TokenizerSettings = Field(default_factory=TokenizerSettings)
@@ -58,6 +58,9 @@ class Recipe(Settings):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"source: two sources are named {name!r}; each needs a name of its own")
+        for name in self.dedup.source_order:
+            if names and name not in names:
+                raise ValueError(f"dedup.source_order: there is no source {name!r}; known: {', '.join(names)}")
         for name in self.tokenizer.weights:
             if names and name not in names:
                 raise ValueError(f"tokenizer.weights.{name}: there is no such source; known: {', '.join(names)}")
@@ -86,11 +89,18 @@ def load(path: str, overrides: list[str]) -> Recipe:
 
 
 def _from_the_root(values: dict[str, Any]) -> None:
-    """Makes paths of sources absolute."""
-    for source in values.get("source", []) if isinstance(values.get("source"), list) else []:
-        path = source.get("path") if isinstance(source, dict) else None
-        if isinstance(path, str):
-            source["path"] = absolute(path)
+    """Makes paths of sources and references absolute."""
+    references = _tables(values.get("dedup"), "reference")
+    sources = _tables(values, "source") + [each["source"] for each in references if isinstance(each.get("source"), dict)]
+    for table, name in [*((each, "path") for each in sources), *((each, "run") for each in references)]:
+        if isinstance(table.get(name), str) and table[name]:
+            table[name] = absolute(table[name])
+
+
+def _tables(values: Any, name: str) -> list[dict[str, Any]]:
+    """What of `[[name]]` are tables; what is wrong with the rest is told later."""
+    found = values.get(name, []) if isinstance(values, dict) else []
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
 def _apply(values: dict[str, Any], override: str) -> None:

@@ -63,6 +63,8 @@ class Stage:
     upstream: dict[str, str]
     versions: dict[str, str] = field(default_factory=installed_versions)
     """Of the Python that submits; workers must have the same."""
+    layout: dict[str, Any] = field(default_factory=dict)
+    """How its work is cut: decides no byte that is committed, but receipts of one layout mean nothing in another."""
 
     @property
     def folder(self) -> str:
@@ -76,7 +78,8 @@ class Stage:
     @cached_property
     def progress(self) -> str:
         """Folder of receipts and work of this identity; one folder below it for each step."""
-        return join(self.folder, ".progress", digest_of(self.identity)[:16])
+        identity = {**self.identity, "layout": _plain(self.layout)} if self.layout else self.identity
+        return join(self.folder, ".progress", digest_of(identity)[:16])
 
     def work_path(self, *names: str) -> str:
         """A path for what steps hand one another; removed at the commit."""

@@ -10,6 +10,9 @@ from pipelines.storage import exists, join, read_manifest
 
 STAGES = ("curate", "dedup", "tokenizer", "shard", "train")
 
+CAUSES = ("exact", "near", "reference")
+"""Why a document is a duplicate: a copy, or like another, of this corpus; or either, of a reference corpus."""
+
 
 def collect(run_dir: str) -> dict[str, Any]:
     """One JSON-able dictionary: `sources` (a row each), `languages`, `drops`, `licenses`, `dedup`, `tokenizer`, `objectives`, `train`.
@@ -38,12 +41,16 @@ def _curate(made: Manifest) -> dict[str, Any]:
 
 
 def _dedup(made: Manifest) -> dict[str, Any]:
-    names = ("bands", "rows", "expected_recall_at_threshold", "jaccard_histogram", "cluster_size_log2_histogram")
+    """What the stage counted, but for what only later stages need; `by_language` has a row each (source, language)."""
+    names = ("bands", "rows", "expected_recall_at_threshold", "expected_recall", "measured_recall", "hits_histogram")
+    more = ("jaccard_histogram", "cluster_size_log2_histogram", "largest_clusters")
+    sources = sorted(made.statistics["sources"].items())
     return {
         "totals": made.totals,
-        "threshold": made.config["threshold"],
-        **{name: made.statistics[name] for name in names},
-        "by_source": {source: _sum(languages) for source, languages in sorted(made.statistics["sources"].items())},
+        **{name: made.config[name] for name in ("threshold", "verify", "num_perm")},
+        **{name: made.statistics[name] for name in names + more},
+        "by_source": {source: _sum(languages) for source, languages in sources},
+        "by_language": {f"{source}/{name}": row for source, languages in sources for name, row in sorted(languages.items())},
     }
 
 
@@ -84,9 +91,7 @@ def _by_source(found: dict[str, Any]) -> dict[str, Any]:
         )
         rows[source]["kept_bytes"] = counts.get("kept_bytes", 0)
     for source, counts in found.get("dedup", {}).get("by_source", {}).items():
-        rows.setdefault(source, {}).update(
-            {"duplicates": counts["removed"], "duplicate_rate": counts["removed"] / max(1, counts["in"])}
-        )
+        rows.setdefault(source, {}).update(_duplicates(counts))
         rows[source]["unique_bytes"] = counts["bytes_kept"]
     for source, counts in found.get("shard", {}).get("by_source", {}).items():
         row = rows.setdefault(source, {})
@@ -109,7 +114,7 @@ def _by_language(manifests: dict[str, Manifest]) -> dict[str, Any]:
             }
     for source, languages in (manifests["dedup"].statistics["sources"] if "dedup" in manifests else {}).items():
         for language, counts in languages.items():
-            rows.setdefault((source, language), {})["duplicates"] = counts["removed"]
+            rows.setdefault((source, language), {}).update(_duplicates(counts))
     for source, languages in (manifests["shard"].statistics["languages"] if "shard" in manifests else {}).items():
         for language, counts in languages.items():
             row = rows.setdefault((source, language), {})
@@ -117,6 +122,12 @@ def _by_language(manifests: dict[str, Manifest]) -> dict[str, Any]:
             row["bytes_per_token"] = counts["bytes"] / max(1, counts["text_tokens"])
     ordered = sorted(rows.items(), key=lambda item: (-item[1].get("bytes", item[1].get("kept_bytes", 0)), item[0]))
     return {f"{source}/{language}": row for (source, language), row in ordered}
+
+
+def _duplicates(counts: dict[str, int]) -> dict[str, Any]:
+    """What a row says of its duplicates: `duplicates`, as many for each cause, and `duplicate_rate`."""
+    causes = {cause: counts[cause] for cause in CAUSES}
+    return {"duplicates": counts["removed"], **causes, "duplicate_rate": counts["removed"] / max(1, counts["in"])}
 
 
 def _sum(languages: dict[str, dict[str, int]]) -> dict[str, int]:

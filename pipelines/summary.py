@@ -13,6 +13,8 @@ def one_line(manifest: Manifest) -> str:
             f"{totals['in']:,} documents in = {totals['kept']:,} kept + {totals['dropped']:,} dropped + "
             f"{totals['quarantined']:,} quarantined; {totals['bytes_kept'] / 1e6:.1f} MB kept"
         )
+    if manifest.stage == "signatures":
+        return f"{totals['documents']:,} documents, {totals['shingles']:,} shingles"
     if manifest.stage == "dedup":
         share = totals["removed"] / max(1, totals["in"])
         return f"{totals['removed']:,} duplicates ({share:.1%}) of {totals['in']:,} documents; {totals['kept']:,} left"

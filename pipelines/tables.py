@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape as escape_markup
 from rich.table import Table
+
+from pipelines.cells import counted, empty_table, escape, shorten
+from pipelines.dedup_tables import dedup_tables
 
 LANGUAGES_SHOWN = 12
 LICENSES_SHOWN = 10
@@ -16,8 +18,9 @@ LICENSES_SHOWN = 10
 
 def show(found: dict[str, Any], plots: Sequence[str]) -> None:
     """Prints tables of a run's statistics to stdout, then where its files lie."""
-    console = Console(highlight=False, width=None if os.isatty(1) else 120)
-    for table in (_sources(found), _drops(found), _languages(found), _licenses(found), _objectives(found), _training(found)):
+    console = Console(highlight=False, emoji=False, width=None if os.isatty(1) else 120)
+    tables = [_sources(found), _drops(found), *dedup_tables(found, console.width), _languages(found), _licenses(found)]
+    for table in (*tables, _objectives(found), _training(found)):
         if table is not None and table.row_count:
             title, table.title = table.title, None  # rich would wrap a title at the width of its table
             console.print(f"\n[bold]{title}[/bold]")
@@ -26,27 +29,20 @@ def show(found: dict[str, Any], plots: Sequence[str]) -> None:
     console.print(_places(found, plots))
 
 
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, header_style="dim", box=None, pad_edge=False)
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right")
-    return table
-
-
 def _sources(found: dict[str, Any]) -> Table:
-    table = _table(
+    table = empty_table(
         "Documents by source", "source", "in", "kept", "duplicates", "left", "MB", "tokens", "bytes/token", "rows", "padding"
     )
     for name, row in found["sources"].items():
         cells = [
-            _count(row.get("in")),
-            _count(row.get("kept")),
+            counted(row.get("in")),
+            counted(row.get("kept")),
             f"{row['duplicates']:,} ({row['duplicate_rate']:.1%})" if "duplicates" in row else "–",
-            _count(row.get("documents")),
+            counted(row.get("documents")),
             f"{row.get('unique_bytes', row.get('kept_bytes', 0)) / 1e6:.1f}",
-            _count(row.get("tokens")),
+            counted(row.get("tokens")),
             f"{row['bytes_per_token']:.2f}" if "bytes_per_token" in row else "–",
-            _count(row.get("rows")),
+            counted(row.get("rows")),
             f"{row['padding_share']:.3%}" if "padding_share" in row else "–",
         ]
         table.add_row(escape(name), *cells)
@@ -58,25 +54,26 @@ def _drops(found: dict[str, Any]) -> Table | None:
         return None
     drops: dict[str, dict[str, int]] = found["curate"]["drops"]
     sources = sorted(drops)
-    table = _table("Why documents were not kept", "check", *sources, "all")
+    table = empty_table("Why documents were not kept", "check", *sources, "all")
     counts: dict[str, int] = {}
     for checks in drops.values():
         for check, count in checks.items():
             counts[check] = counts.get(check, 0) + count
     for check, total in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-        table.add_row(escape(check), *(_count(drops[source].get(check, 0)) for source in sources), _count(total))
+        table.add_row(escape(check), *(counted(drops[source].get(check, 0)) for source in sources), counted(total))
     return table
 
 
 def _languages(found: dict[str, Any]) -> Table:
     rows = list(found["languages"].items())
     more = f", the {LANGUAGES_SHOWN} largest of {len(rows)}" if len(rows) > LANGUAGES_SHOWN else ""
-    table = _table(f"Languages{more}", "source/language", "kept", "duplicates", "left", "MB", "tokens", "bytes/token")
+    table = empty_table(f"Languages{more}", "source/language", "kept", "duplicates", "left", "MB", "tokens", "bytes/token")
     for name, row in rows[:LANGUAGES_SHOWN]:
         size = row.get("bytes", row.get("kept_bytes", 0))
         ratio = f"{row['bytes_per_token']:.2f}" if row.get("tokens") else "–"
-        cells = (_count(row.get(key)) for key in ("kept", "duplicates", "documents"))
-        table.add_row(escape(name), *cells, f"{size / 1e6:.1f}", _count(row.get("tokens")), ratio)
+        removed = f"{row['duplicates']:,} ({row['duplicate_rate']:.1%})" if "duplicates" in row else "–"
+        cells = (counted(row.get("kept")), removed, counted(row.get("documents")))
+        table.add_row(escape(shorten(name, 40)), *cells, f"{size / 1e6:.1f}", counted(row.get("tokens")), ratio)
     return table
 
 
@@ -85,9 +82,9 @@ def _licenses(found: dict[str, Any]) -> Table | None:
         return None
     licenses = list(found["curate"]["licenses"].items())
     more = f", the {LICENSES_SHOWN} most frequent of {len(licenses)}" if len(licenses) > LICENSES_SHOWN else ""
-    table = _table(f"Licences of kept documents{more}", "licence", "documents")
+    table = empty_table(f"Licences of kept documents{more}", "licence", "documents")
     for name, count in licenses[:LICENSES_SHOWN]:
-        table.add_row(escape(name if len(name) <= 80 else name[:79] + "…"), _count(count))
+        table.add_row(escape(shorten(name, 80)), counted(count))
     return table
 
 
@@ -95,12 +92,12 @@ def _objectives(found: dict[str, Any]) -> Table | None:
     if "shard" not in found:
         return None
     columns = ("causal", "span corruption", "mask ratio", "span length", "spans/example", "control tokens")
-    table = _table("Objectives (shares of examples)", "source", *columns)
+    table = empty_table("Objectives (shares of examples)", "source", *columns)
     for name, row in found["shard"]["by_source"].items():
         shares = row["objective_shares"]
         corrupted = f"{shares['span_corruption']:.1%}"
         means = (f"{row['mean_mask_ratio']:.1%}", f"{row['mean_span_length']:.1f}", f"{row['spans_per_example']:.2f}")
-        table.add_row(escape(name), f"{shares['causal']:.1%}", corrupted, *means, _count(row["control_tokens"]))
+        table.add_row(escape(name), f"{shares['causal']:.1%}", corrupted, *means, counted(row["control_tokens"]))
     return table
 
 
@@ -109,7 +106,7 @@ def _training(found: dict[str, Any]) -> Table | None:
         return None
     totals, figures = found["train"]["totals"], found["train"]["statistics"]
     title = f"Training: {totals['parameters']:,} parameters, {totals['steps']:,} steps, {totals['tokens']:,} tokens"
-    table = _table(
+    table = empty_table(
         f"{title}; unigram entropy {figures['unigram_entropy']:.3f} nats/token", "loss, nats/token", "last step", "held out"
     )
     for name in sorted(figures["train_losses"].keys() | figures["eval_losses"].keys()):
@@ -129,12 +126,3 @@ def _places(found: dict[str, Any], plots: Sequence[str]) -> str:
     lines += [f"  {escape(path)}" for stage, path in names.items() if stage in found["stages"]]
     lines += [f"  {escape(plot)}" for plot in plots]
     return "\n".join(lines)
-
-
-def escape(text: str) -> str:
-    """Names from a corpus as they may stand on a terminal: no markup, no control characters."""
-    return escape_markup("".join(letter if letter.isprintable() else "�" for letter in text))
-
-
-def _count(value: int | None) -> str:
-    return "–" if value is None else f"{value:,}"

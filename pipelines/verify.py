@@ -10,13 +10,14 @@ from tokenizers import Tokenizer
 
 from contracts.errors import ShardError, StageError
 from contracts.manifest import Manifest
-from pipelines.corpus import REMOVED_ROWS, load_array, read_columns
+from pipelines.corpus import REMOVED_ROWS, read_columns
 from pipelines.progress import Reporter
+from pipelines.rows import load
 from pipelines.storage import TEMPORARY, digest_file, exists, files_below, join, read_bytes, read_manifest, sizes_of
 from sharding.check import inspect
 from sharding.shards import Shard
 
-STAGES = ("survey", "curate", "dedup", "tokenizer", "shard", "train")
+STAGES = ("survey", "curate", "signatures", "dedup", "tokenizer", "shard", "train")
 
 
 def verify(run_dir: str, reporter: Reporter) -> list[str]:
@@ -59,7 +60,7 @@ def _files(folder: str, made: Manifest) -> Iterator[str]:
                 f"the manifest says {entry.bytes:,} with {entry.xxh3_64}: it was changed or damaged"
             )
     for stray in sorted(listed - {entry.path for entry in made.files} - {"manifest.json"}):
-        if TEMPORARY in stray or (made.stage in ("curate", "dedup", "shard") and not stray.startswith(".progress/")):
+        if TEMPORARY in stray or (made.stage in ("curate", "signatures", "dedup", "shard") and not stray.startswith(".progress/")):
             yield f"{stray} is not in the manifest: no reader will use it; remove it"
 
 
@@ -98,7 +99,7 @@ def _dedup(folder: str, made: Manifest) -> Iterator[str]:
                 yield f"{entry.path} holds a removal below the threshold {made.config['threshold']}"
             rows += table.num_rows
         elif entry.path.startswith(REMOVED_ROWS):
-            gone += len(load_array(join(folder, entry.path)))
+            gone += len(load(join(folder, entry.path)))
     totals = made.totals
     if not rows == gone == totals["removed"] == totals["in"] - totals["kept"]:
         yield f"{rows:,} removals, {gone:,} removed rows, and the manifest says {totals['removed']:,} of {totals['in']:,}"

@@ -1,103 +1,201 @@
-"""Signatures, and one priority order over all documents."""
+"""One priority order over all documents, in which nodes are numbered.
+
+describe   a part ─▶ sort key of each document, and a sample of the keys
+splitters  all samples ─▶ keys that cut the order into ranges of about equal size
+rank       exchange: a range ─▶ its documents in order; a document's node is its place over all ranges
+number     exchange: back to the parts ─▶ node of each document
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from dedup.config import DedupSettings
-from dedup.exact import exact_keepers
-from dedup.keepers import priority_order
-from dedup.minhash import signatures
-from pipelines.corpus import Committed, column, load_array, read_part, save_array
+from dedup.priority import KEY, license_places, priority_keys
+from pipelines.corpus import column, read_part
+from pipelines.dedup_steps.collection import Collection, Place
+from pipelines.dedup_steps.layout import Passes, deal, gathered
+from pipelines.graph import Once
+from pipelines.rows import Array, addresses, load, parts_of, read_rows, rows_of, save
 from pipelines.stage import Receipt, Stage
-from pipelines.storage import write_bytes
 
-DOCUMENT_ROW = np.dtype([("doc_id", "V16"), ("content_hash", "V16"), ("stars", "<i8"), ("length", "<i8"), ("shingles", "<i8")])
-"""What ranks a document. `stars` is -1 where unknown, `length` is in bytes."""
+Int64 = npt.NDArray[np.int64]
+
+SAMPLE_EVERY = 1024
+"""Documents for each of the sample that ranges are cut by. A range is then within a few parts in a hundred of its share."""
 
 
 @dataclass
-class SignPart:
-    """Signatures of a part."""
+class DescribePart:
+    """What ranks the documents of a part."""
 
     stage: Stage
-    curated: Committed
+    collection: Collection
     settings: DedupSettings
+    sources: Sequence[str]
+    """By the recipe, for the criterion "source"."""
 
     def sizes(self) -> list[int]:
-        """Bytes of each part."""
-        return [part.bytes for part in self.curated.parts()]
+        """Documents of each part."""
+        return [place.part.rows for place in self.collection.places]
 
     def setup(self) -> None:
         """Nothing to open."""
 
     def __call__(self, number: int) -> Receipt:
-        """Writes work/PART.signatures.npy and work/PART.documents.npy."""
-        part = self.curated.parts()[number]
-        table = read_part(self.curated.folder, part, ("doc_id", "content_hash", "stars", "text"))
-        rows = np.zeros(table.num_rows, DOCUMENT_ROW)
-        values = np.zeros((0, self.settings.num_perm), np.uint32)
-        if table.num_rows:
-            text = column(table, "text")
-            made = signatures(text, self.settings)
-            values = made.values
-            rows["doc_id"] = np.frombuffer(b"".join(table["doc_id"].to_pylist()), "V16")
-            rows["content_hash"] = np.frombuffer(b"".join(table["content_hash"].to_pylist()), "V16")
-            rows["stars"] = np.asarray(column(table, "stars").fill_null(-1))
-            rows["length"] = np.asarray(pc.binary_length(text).cast(pa.int64()))
-            rows["shingles"] = made.shingles
-        write_bytes(self.stage.work_path(f"{number:05d}.signatures.npy"), save_array(values))
-        write_bytes(self.stage.work_path(f"{number:05d}.documents.npy"), save_array(rows))
-        return {"documents": len(rows)}
+        """Writes PART.priority.npy KEY[n] and PART.sample.npy."""
+        place = self.collection.places[number]
+        documents = place.documents()
+        keys = priority_keys(
+            [self._criterion(name, place, documents) for name in self.settings.priority],
+            np.ascontiguousarray(documents["doc_id"]).view(np.uint8).reshape(len(documents), 16),
+            reference=bool(place.corpus.reference),
+        )
+        save(self.stage.work_path(f"{number:05d}.priority.npy"), keys)
+        keys = np.sort(np.delete(keys, place.removed()))
+        save(self.stage.work_path(f"{number:05d}.sample.npy"), keys[SAMPLE_EVERY // 2 :: SAMPLE_EVERY])
+        return {"documents": len(keys)}
+
+    def _criterion(self, name: str, place: Place, documents: Array) -> Int64:
+        """int64[n], larger is better."""
+        if name == "length":
+            return np.asarray(documents["length"])
+        if name == "source":
+            order = {source: at for at, source in enumerate(self.settings.source_order or self.sources)}
+            return np.full(len(documents), len(order) - order.get(place.part.stratum, len(order)))
+        table = read_part(place.corpus.curate.folder, place.part, ("stars" if name == "stars" else "licenses",))
+        if not table.num_rows:
+            return np.zeros(0, np.int64)
+        if name == "stars":
+            return np.asarray(column(table, "stars").fill_null(-1))
+        order = {each: at for at, each in enumerate(self.settings.license_order)}
+        return license_places(table["licenses"].to_pylist(), order)
 
 
 @dataclass
-class RankDocuments:
-    """One priority order over all documents; the single item of its step.
-
-    Cost: 56 bytes a document in memory, and a sort.
-    """
+class ChooseSplitters(Once):
+    """Where the order is cut; the single item of its step."""
 
     stage: Stage
-    parts: int
+    collection: Collection
+    ranges: int
+
+    def __call__(self, number: int) -> Receipt:
+        """Writes splitters.npy KEY[ranges - 1]."""
+        places = self.collection.places
+        described = self.stage.all_receipts("describe", len(places))
+        samples = [load(self.stage.work_path(f"{part:05d}.sample.npy")) for part in range(len(places))]
+        every = np.sort(np.concatenate([np.empty(0, KEY), *samples]))
+        cuts = np.arange(1, self.ranges) * len(every) // self.ranges
+        save(self.stage.work_path("splitters.npy"), every[cuts] if len(every) else np.empty(0, KEY))
+        counts = [receipt["documents"] for receipt in described]
+        return {"documents": sum(counts), "references": sum(counts[self.collection.own_parts :])}
+
+
+@dataclass
+class EmitPriorities:
+    """A part's sort keys and addresses to the ranges of the order."""
+
+    stage: Stage
+    collection: Collection
+
+    def sizes(self) -> list[int]:
+        """Documents of each part."""
+        return [place.part.rows for place in self.collection.places]
+
+    def __call__(self, place: int, wanted: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        """Blocks of 8 columns: the sort key and the address."""
+        keys = load(self.stage.work_path(f"{place:05d}.priority.npy"))
+        rows = np.delete(np.arange(len(keys)), self.collection.places[place].removed())
+        keys = keys[rows]
+        range_of = np.searchsorted(load(self.stage.work_path("splitters.npy")), keys, side="right")
+        words = keys.view(np.uint64).reshape(len(keys), KEY.itemsize // 8)
+        yield from deal(range_of, [*words.T, addresses(place, rows)], wanted)
+
+
+@dataclass
+class RankRange:
+    """A range of the order, put in order."""
+
+    stage: Stage
+    ranges: int
     documents: int
 
     def sizes(self) -> list[int]:
-        """One item; bytes of what is ranked."""
-        return [self.documents * DOCUMENT_ROW.itemsize]
+        """Bytes of each range, about."""
+        return [self.documents * 64 // self.ranges] * self.ranges
 
-    def setup(self) -> None:
-        """Nothing to open."""
-
-    def __call__(self, number: int) -> Receipt:
-        """Writes exact.npy, places.npy and each part's nodes."""
-        tables = [np.asarray(load_array(self.stage.work_path(f"{part:05d}.documents.npy"))) for part in range(self.parts)]
-        counts = [len(table) for table in tables]
-        rows = np.concatenate(tables) if tables else np.zeros(0, DOCUMENT_ROW)
-        part_of = np.repeat(np.arange(self.parts), counts)
-        first = np.cumsum([0, *counts])[part_of]
-        place = np.stack([part_of, np.arange(len(rows)) - first], axis=1).astype(np.int64)
-        order = priority_order(rows["stars"], rows["length"], _bytes(rows["doc_id"]))
-        rank = np.empty(len(rows), np.int64)
-        rank[order] = np.arange(len(rows))
-        keeper = exact_keepers(_bytes(rows["content_hash"]), rank)
-        copies = np.flatnonzero(keeper >= 0)
-        write_bytes(self.stage.work_path("exact.npy"), save_array(np.concatenate([place[copies], place[keeper[copies]]], axis=1)))
-        # Nodes are numbered in priority order, so that everything after this compares plain integers.
-        compared = order[(keeper[order] < 0) & (rows["shingles"][order] > 0)]
-        node = np.full(len(rows), -1, np.int64)
-        node[compared] = np.arange(len(compared))
-        write_bytes(self.stage.work_path("places.npy"), save_array(place[compared]))
-        for part, nodes in enumerate(np.split(node, np.cumsum(counts)[:-1])):
-            write_bytes(self.stage.work_path(f"{part:05d}.nodes.npy"), save_array(nodes))
-        return {"exact": len(copies), "nodes": len(compared)}
+    def __call__(self, number: int, blocks: Iterable[bytes]) -> Receipt:
+        """Writes order/RANGE.npy: addresses of its documents, the highest priority first."""
+        rows = gathered(blocks, KEY.itemsize // 8 + 1)
+        keys = np.ascontiguousarray(rows[:-1].T).view(KEY).reshape(-1)
+        save(_order_file(self.stage, number), rows[-1].view(np.int64)[np.argsort(keys)])
+        return {"documents": len(keys)}
 
 
-def _bytes(ids: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    return np.ascontiguousarray(ids).view(np.uint8).reshape(len(ids), 16)
+@dataclass(frozen=True)
+class Order:
+    """The order of all nodes, as its ranges hold it."""
+
+    stage: Stage
+    ranges: Passes
+
+    def firsts(self) -> Int64:
+        """int64[ranges + 1]: the first node of each range."""
+        return np.cumsum([0, *(receipt["documents"] for receipt in self.ranges.receipts(self.stage))], dtype=np.int64)
+
+    def addresses(self, nodes: Int64) -> Int64:
+        """int64[k]: where each node's document is."""
+        firsts = self.firsts()
+        out = np.empty(len(nodes), np.int64)
+        range_of = np.searchsorted(firsts, nodes, side="right") - 1
+        order = np.argsort(range_of, kind="stable")
+        numbers, starts = np.unique(range_of[order], return_index=True)
+        for number, mine in zip(numbers.tolist(), np.split(order, starts[1:]), strict=False):
+            out[mine] = read_rows(_order_file(self.stage, number), nodes[mine] - firsts[number])
+        return out
+
+
+@dataclass
+class EmitNumbers:
+    """A range's nodes to the parts that their documents are of."""
+
+    order: Order
+
+    def sizes(self) -> list[int]:
+        """Documents of each range."""
+        return list(np.diff(self.order.firsts()).tolist())
+
+    def __call__(self, place: int, wanted: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        """Blocks of 2 columns: row and node."""
+        address = load(_order_file(self.order.stage, place))
+        nodes = self.order.firsts()[place] + np.arange(len(address))
+        yield from deal(parts_of(address), [rows_of(address), nodes], wanted)
+
+
+@dataclass
+class NumberPart:
+    """Nodes of a part's documents."""
+
+    stage: Stage
+    collection: Collection
+
+    def sizes(self) -> list[int]:
+        """Documents of each part."""
+        return [place.part.rows for place in self.collection.places]
+
+    def __call__(self, number: int, blocks: Iterable[bytes]) -> Receipt:
+        """Writes PART.nodes.npy int64[n]: the node of each document, -1 for those that a reference's own dedup removed."""
+        row, node = gathered(blocks, 2).view(np.int64)
+        nodes = np.full(self.collection.places[number].part.rows, -1, np.int64)
+        nodes[row] = node
+        save(self.stage.work_path(f"{number:05d}.nodes.npy"), nodes)
+        return {"documents": len(row)}
+
+
+def _order_file(stage: Stage, number: int) -> str:
+    return stage.work_path("order", f"{number:05d}.npy")

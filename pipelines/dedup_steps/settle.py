@@ -1,134 +1,120 @@
-"""From verdicts to what the stage commits: removal rows, rows that are gone, and counts."""
+"""From verdicts to removals.
+
+    settle  exchange by part of the deciding document ─▶ what keeps each duplicate in the end; rows that are gone
+
+A near-duplicate is settled in its own part, a copy in the part of the document that it is a copy of: only there is it known whether that
+document itself goes.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from contracts.manifest import FileEntry
-from contracts.schemas import REMOVAL
-from pipelines.corpus import REMOVED_ROWS, Committed, load_array, read_part, save_array
-from pipelines.dedup_steps.resolve import RESOLVED
-from pipelines.graph import Once
+from pipelines.corpus import REMOVED_ROWS
+from pipelines.dedup_steps.collection import Collection
+from pipelines.dedup_steps.copies import COPY, same_file
+from pipelines.dedup_steps.layout import Passes, deal_rows, records
+from pipelines.dedup_steps.rank import Order
+from pipelines.dedup_steps.resolve import RESOLVED, batches, resolved_file
+from pipelines.rows import Array, load, parts_of, rows_of, save, to_bytes
 from pipelines.stage import Receipt, Stage
-from pipelines.storage import write_bytes, write_parquet
+from pipelines.storage import write_bytes
 
-REMOVALS_A_FILE = 1_000_000
+PLACED_COPY = np.dtype([*COPY.descr, ("keeper_address", "<i8")])
 
+SETTLED = np.dtype(
+    [("address", "<i8"), ("keeper_address", "<i8"), ("jaccard", "<f8"), ("band", "<i2"), ("near", "?"), ("reference", "?")]
+)
+"""A removal: where the document and its keeper are, their similarity, the first band that they share (-1: exact), whether it is a near-
+duplicate, and whether the keeper is of a reference."""
 
-@dataclass
-class SettleRemovals(Once):
-    """All verdicts to removal rows; the single item of its step."""
-
-    stage: Stage
-    parts: int
-
-    def __call__(self, number: int) -> Receipt:
-        """Writes removals/*.parquet, ordered by doc_id, and removed_rows/PART.npy."""
-        batches = self.stage.all_receipts("group", 1)[0]["batches"]
-        near = np.concatenate(
-            [np.zeros(0, RESOLVED)]
-            + [np.asarray(load_array(self.stage.work_path("resolved", f"{batch:05d}.npy"))) for batch in range(batches)]
-        )
-        place = np.asarray(load_array(self.stage.work_path("places.npy"))).reshape(-1, 2)
-        exact = np.asarray(load_array(self.stage.work_path("exact.npy"))).reshape(-1, 4)
-        gone = np.concatenate([place[near["node"]], exact[:, :2]])
-        keeper = np.concatenate([place[near["keeper"]], exact[:, 2:]])
-        similar = np.concatenate([near["jaccard"], np.ones(len(exact))])
-        kind = np.array(["near"] * len(near) + ["exact"] * len(exact), dtype=object)
-        keeper, similar, kind = _follow(
-            keeper, similar, kind, place[near["node"]], place[near["keeper"]], near["jaccard"], len(near)
-        )
-        files = self._write_rows(gone) + self._write_removals(gone, keeper, similar, kind)
-        sizes = np.unique(keeper, axis=0, return_counts=True)[1] + 1 if len(keeper) else np.zeros(0, np.int64)
-        return {
-            "files": files,
-            "jaccard_histogram": np.bincount(np.minimum(19, (similar * 20).astype(np.int64)), minlength=20).tolist(),
-            "cluster_size_log2_histogram": np.bincount(np.log2(np.maximum(sizes, 1)).astype(np.int64), minlength=32).tolist(),
-        }
-
-    def _write_rows(self, gone: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
-        files = []
-        for part in range(self.parts):
-            rows = np.sort(gone[gone[:, 0] == part, 1])
-            name = f"{REMOVED_ROWS}/{part:05d}.npy"
-            written = write_bytes(self.stage.path(name), save_array(rows))
-            files.append(vars(FileEntry(name, len(rows), *written)))
-        return files
-
-    def _write_removals(
-        self, gone: npt.NDArray[np.int64], keeper: npt.NDArray[np.int64], similar: npt.NDArray[np.float64], kind: npt.NDArray[Any]
-    ) -> list[dict[str, Any]]:
-        ids = [load_array(self.stage.work_path(f"{part:05d}.documents.npy"))["doc_id"] for part in range(self.parts)]
-        doc_id = [ids[part][row].tobytes() for part, row in gone.tolist()]
-        keeper_id = [ids[part][row].tobytes() for part, row in keeper.tolist()]
-        table = pa.table([doc_id, keeper_id, similar.astype(np.float32), kind.tolist()], schema=REMOVAL)
-        table = table.sort_by([("doc_id", "ascending"), ("keeper_id", "ascending")])
-        files = []
-        for index in range(max(1, -(-table.num_rows // REMOVALS_A_FILE))):
-            rows = table.slice(index * REMOVALS_A_FILE, REMOVALS_A_FILE).combine_chunks()
-            name = f"removals/{index:05d}.parquet"
-            written = write_parquet(self.stage.path(name), iter(rows.to_batches()), REMOVAL)
-            files.append(vars(FileEntry(name, rows.num_rows, *written)))
-        return files
+NEAR_KIND, COPY_KIND = b"n", b"c"
 
 
 @dataclass
-class MarkPart:
-    """Counts of what is kept and what is not, by source and language."""
+class EmitVerdicts:
+    """Near-duplicates to their parts, copies to those of their keepers. Places are batches, then ranges of content hashes."""
 
-    stage: Stage
-    curated: Committed
+    order: Order
+    same: Passes
 
     def sizes(self) -> list[int]:
-        """Bytes of each part."""
-        return [part.bytes for part in self.curated.parts()]
+        """Removals of each place."""
+        stage, count = self.order.stage, batches(self.order.stage)
+        near = [receipt["removed"] for receipt in stage.all_receipts("resolve", count)] if count else []
+        return near + [receipt["copies"] for receipt in self.same.receipts(stage)]
 
-    def setup(self) -> None:
-        """Nothing to open."""
-
-    def __call__(self, number: int) -> Receipt:
-        """One part."""
-        part = self.curated.parts()[number]
-        table = read_part(self.curated.folder, part, ("source", "language", "text"))
-        gone = np.zeros(table.num_rows, np.bool_)
-        gone[load_array(self.stage.path(REMOVED_ROWS, f"{number:05d}.npy"))] = True
-        lengths = np.asarray(pc.binary_length(table["text"]).cast(pa.int64()))
-        cells: dict[str, Any] = {}
-        names = zip(table["source"].to_pylist(), table["language"].to_pylist(), gone.tolist(), lengths.tolist(), strict=True)
-        for source, language, removed, length in names:
-            cell = cells.setdefault(source, {}).setdefault(language or "unknown", dict.fromkeys(("in", "removed", "bytes_kept"), 0))
-            cell["in"] += 1
-            cell["removed"] += removed
-            cell["bytes_kept"] += 0 if removed else length
-        totals = {
-            "in": table.num_rows,
-            "kept": int(np.sum(~gone)),
-            "removed": int(np.sum(gone)),
-            "bytes_in": int(lengths.sum()),
-            "bytes_kept": int(lengths[~gone].sum()),
-        }
-        return {"totals": totals, "statistics": {"sources": cells}}
+    def __call__(self, place: int, wanted: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        """Blocks of RESOLVED or PLACED_COPY rows, marked."""
+        stage, count = self.order.stage, batches(self.order.stage)
+        if place < count:
+            near = load(resolved_file(stage, place))
+            yield from deal_rows(parts_of(near["address"]), NEAR_KIND, near, wanted)
+            return
+        found = load(same_file(stage, place - count))
+        copies = np.empty(len(found), PLACED_COPY)
+        for name in COPY.names or ():
+            copies[name] = found[name]
+        copies["keeper_address"] = self.order.addresses(found["keeper"])
+        yield from deal_rows(parts_of(copies["keeper_address"]), COPY_KIND, copies, wanted)
 
 
-def _follow(
-    keeper: npt.NDArray[np.int64],
-    similar: npt.NDArray[np.float64],
-    kind: npt.NDArray[Any],
-    near: npt.NDArray[np.int64],
-    near_keeper: npt.NDArray[np.int64],
-    near_similar: npt.NDArray[np.float64],
-    first_exact: int,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[Any]]:
-    """A copy of a document that was itself removed as a near-duplicate belongs to that document's keeper, at that similarity."""
-    moved = {tuple(place): index for index, place in enumerate(near.tolist())}
-    for at in range(first_exact, len(keeper)):
-        index = moved.get(tuple(keeper[at].tolist()))
-        if index is not None:
-            keeper[at], similar[at], kind[at] = near_keeper[index], near_similar[index], "near"
-    return keeper, similar, kind
+@dataclass
+class SettlePart:
+    """All removals that a part decides on, and the rows that it loses."""
+
+    order: Order
+    collection: Collection
+
+    def sizes(self) -> list[int]:
+        """Documents of each part."""
+        return [place.part.rows for place in self.collection.places]
+
+    def __call__(self, number: int, blocks: Iterable[bytes]) -> Receipt:
+        """Writes settled/PART.npy SETTLED[k] and, of this run's own parts, removed_rows/PART.npy."""
+        every = list(blocks)
+        near = records((block[1:] for block in every if block[:1] == NEAR_KIND), RESOLVED)
+        copies = records((block[1:] for block in every if block[:1] == COPY_KIND), PLACED_COPY)
+        near = near[np.argsort(near["node"])]
+        save(settled_file(self.order.stage, number), self._settled(near, copies))
+        files = []
+        if number < self.collection.own_parts:
+            gone = np.concatenate([rows_of(near["address"]), load(self.order.stage.work_path(f"{number:05d}.copies.npy"))])
+            name = f"{REMOVED_ROWS}/{number:05d}.npy"
+            written = write_bytes(self.order.stage.path(name), to_bytes(np.sort(gone)))
+            files.append(vars(FileEntry(name, len(gone), *written)))
+        return {"files": files, "removals": len(near) + len(copies)}
+
+    def _settled(self, near: Array, copies: Array) -> Array:
+        """A copy of a document that goes as a near-duplicate belongs to that document's keeper, at that similarity."""
+        out = np.empty(len(near) + len(copies), SETTLED)
+        of_near, of_copies = out[: len(near)], out[len(near) :]
+        of_near["address"], of_near["jaccard"], of_near["band"], of_near["near"] = (
+            near["address"],
+            near["jaccard"],
+            near["band"],
+            True,
+        )
+        of_near["keeper_address"] = self.order.addresses(near["keeper"])
+        of_near["reference"] = self._of_reference(of_near["keeper_address"])
+        of_copies["address"], of_copies["keeper_address"] = copies["address"], copies["keeper_address"]
+        of_copies["jaccard"], of_copies["band"], of_copies["near"] = 1.0, -1, False
+        of_copies["reference"] = self._of_reference(copies["keeper_address"])
+        place = np.minimum(np.searchsorted(near["node"], copies["keeper"]), max(0, len(near) - 1))
+        gone = near["node"][place] == copies["keeper"] if len(near) else np.zeros(len(copies), np.bool_)
+        for name in ("keeper_address", "jaccard", "band", "near", "reference"):
+            of_copies[name][gone] = of_near[name][place[gone]]
+        return out
+
+    def _of_reference(self, address: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        return parts_of(address) >= self.collection.own_parts
+
+
+def settled_file(stage: Stage, number: int) -> str:
+    """Where a part leaves its removals."""
+    return stage.work_path("settled", f"{number:05d}.npy")
