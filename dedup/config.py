@@ -95,9 +95,11 @@ class DedupSettings(Settings):
         return {name: getattr(self, name) for name in SIGNATURE_SETTINGS}
 
     @model_validator(mode="after")
-    def _criteria_differ(self) -> Self:
-        if len(set(self.priority)) < len(self.priority):
-            raise ValueError(f"priority = {self.priority}: a criterion stands there twice; name each once")
+    def _names_stand_once(self) -> Self:
+        for name, values in (("priority", self.priority), ("license_order", self.license_order), ("source_order", self.source_order)):
+            twice = next((value for value in values if values.count(value) > 1), None)
+            if twice:
+                raise ValueError(f"{name} = {list(values)}: {twice!r} stands there twice; name each once")
         return self
 
     @model_validator(mode="after")

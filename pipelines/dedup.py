@@ -21,7 +21,7 @@ from pipelines.dedup_steps.collection import Collection, Signed
 from pipelines.dedup_steps.commit import CommitDedup
 from pipelines.dedup_steps.copies import EmitCopies, EmitHashes, FindCopies, MakeKeys
 from pipelines.dedup_steps.group import GroupEdges, with_stars
-from pipelines.dedup_steps.layout import HASH_ROW, NODE_ROW, PRIORITY_ROW, Layout, Passes, layout_of
+from pipelines.dedup_steps.layout import HASH_ROW, NODE_ROW, PRIORITY_ROW, VERDICT_ROW, Layout, layout_of
 from pipelines.dedup_steps.match import EmitKeys, MatchRange
 from pipelines.dedup_steps.pairs import EmitMembers, JoinPairs, MakeSets, MeasurePairs
 from pipelines.dedup_steps.rank import ChooseSplitters, DescribePart, EmitNumbers, EmitPriorities, NumberPart, Order, RankRange
@@ -30,7 +30,7 @@ from pipelines.dedup_steps.resolve import ResolveBatch
 from pipelines.dedup_steps.settle import EmitVerdicts, SettlePart
 from pipelines.dedup_steps.stars import star_steps
 from pipelines.engine import Engine
-from pipelines.graph import Exchange, Items, Step
+from pipelines.graph import Items, Step
 from pipelines.recipe import Recipe
 from pipelines.signatures import find_signatures
 from pipelines.signed_references import signed_references
@@ -72,7 +72,9 @@ def steps(recipe: Recipe, stage: Stage, collection: Collection, bands: Banding, 
     settings, documents = recipe.dedup, layout.documents
     rank, same = layout.passes("rank", PRIORITY_ROW), layout.passes("same", HASH_ROW)
     parts = len(collection.places)
-    number, copies = (Passes(name, parts, _parts_a_pass(layout, parts)) for name in ("number", "copies"))
+    number, copies, sets = (layout.spread(name, parts, NODE_ROW) for name in ("number", "copies", "sets"))
+    settle, mark = layout.spread("settle", parts, VERDICT_ROW), layout.spread("mark", collection.own_parts, NODE_ROW)
+    removals = layout.removals
     order = Order(stage, rank)
     matching = layout.band_passes()
     sources = [source.name for source in recipe.source]
@@ -90,23 +92,18 @@ def steps(recipe: Recipe, stage: Stage, collection: Collection, bands: Banding, 
     pairs = JoinPairs(stage, collection, settings, order, bands, tuple(matching.values()), layout.pair_ranges, documents)
     found.append(Items("pairs", pairs))
     if settings.verify == "exact":
-        found.append(Exchange("sets", EmitMembers(stage, layout.pair_ranges), MakeSets(stage, collection, settings)))
+        found += sets.steps(EmitMembers(stage, layout.pair_ranges), MakeSets(stage, collection, settings))
     found += [
         Items("measure", MeasurePairs(stage, settings, layout.pair_ranges, bands.bands)),
-        Items("group", GroupEdges(stage, settings.exchange, documents, layout.pair_ranges, layout.pair_ranges)),
+        Items("group", GroupEdges(stage, settings.exchange, documents, layout.pair_ranges, layout.star_shares)),
     ]
     if with_stars(settings.exchange, documents):
-        found += star_steps(stage, layout.pair_ranges, layout.pair_ranges, settings.exchange.star_rounds)
+        found += star_steps(stage, layout.pair_ranges, layout.star_shares, settings.exchange.star_rounds)
     return [
         *found,
         Items("resolve", ResolveBatch(stage, order, settings.threshold)),
-        Exchange("settle", EmitVerdicts(order, same), SettlePart(order, collection)),
-        Exchange("removals", EmitRemovals(stage, collection, layout.buckets), WriteBucket(stage, collection, layout.buckets)),
-        Exchange("mark", EmitFates(stage, collection), MarkPart(stage, collection)),
-        Items("commit", CommitDedup(stage, collection, bands, layout, settings.threshold)),
+        *settle.steps(EmitVerdicts(order, same), SettlePart(order, collection)),
+        *removals.steps(EmitRemovals(stage, collection, settle, removals.items), WriteBucket(stage, collection, removals.items)),
+        *mark.steps(EmitFates(stage, collection, settle), MarkPart(stage, collection)),
+        Items("commit", CommitDedup(stage, collection, bands, layout, settle, mark, settings.threshold)),
     ]
-
-
-def _parts_a_pass(layout: Layout, parts: int) -> int:
-    """Parts whose nodes one exchange may hold."""
-    return max(1, layout.settings.bytes * parts // max(1, layout.documents * NODE_ROW))

@@ -7,8 +7,10 @@ into. From a store come only the bytes that are asked for, neighbours together.
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,7 @@ from pipelines.storage import is_local, read_bytes, read_ranges, write_bytes
 
 Array = npt.NDArray[Any]
 Int64 = npt.NDArray[np.int64]
+Header = tuple[tuple[int, ...], np.dtype[Any], int]
 
 HEADER_BYTES = 1024
 """Of a file that are read to learn its type and shape: numpy writes 128, more for rows of many fields."""
@@ -35,10 +38,24 @@ def save(path: str, array: Array) -> None:
 
 
 def to_bytes(array: Array) -> bytes:
-    """The bytes of a .npy file."""
+    """The bytes of a .npy file, row behind row whatever the order in memory: pieces of it are read by row."""
     buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
+    np.save(buffer, np.asarray(array, order="C"), allow_pickle=False)
     return buffer.getvalue()
+
+
+def save_plain(path: str, array: Array) -> None:
+    """Writes a file of rows alone, for `read_plain`: without numpy's header, which takes longer to read than a few rows."""
+    write_bytes(path, np.ascontiguousarray(array).tobytes())
+
+
+def read_plain(path: str, dtype: np.dtype[Any], start: int, stop: int) -> Array:
+    """dtype[stop - start]: rows [start, stop) of a file of `save_plain`."""
+    if stop <= start:
+        return np.empty(0, dtype)
+    if is_local(path):
+        return np.fromfile(url_to_fs(path)[1], dtype, stop - start, offset=start * dtype.itemsize)
+    return np.frombuffer(read_ranges(path, [(start * dtype.itemsize, stop * dtype.itemsize)])[0], dtype)
 
 
 def load(path: str) -> Array:
@@ -52,17 +69,13 @@ def load(path: str) -> Array:
 
 def read_span(path: str, start: int, stop: int) -> Array:
     """Rows [start, stop) of a .npy file."""
-    if is_local(path):
-        return np.array(np.load(url_to_fs(path)[1], mmap_mode="r" if stop > start else None, allow_pickle=False)[start:stop])
-    return _pieces(path, [(start, stop)])[0]
+    return read_spans(path, [(start, stop)])[0]
 
 
 def read_spans(path: str, spans: Sequence[tuple[int, int]]) -> list[Array]:
     """Several [start, stop) of the rows of a .npy file."""
     if is_local(path):
-        whole = np.load(
-            url_to_fs(path)[1], mmap_mode="r" if any(stop > start for start, stop in spans) else None, allow_pickle=False
-        )
+        whole = _mapped(url_to_fs(path)[1])
         return [np.array(whole[start:stop]) for start, stop in spans]
     return _pieces(path, spans)
 
@@ -70,7 +83,7 @@ def read_spans(path: str, spans: Sequence[tuple[int, int]]) -> list[Array]:
 def read_rows(path: str, rows: Int64) -> Array:
     """The numbered rows of a .npy file, in the order asked for; a row may be asked for repeatedly."""
     if is_local(path):
-        return np.array(np.load(url_to_fs(path)[1], mmap_mode="r" if len(rows) else None, allow_pickle=False)[rows])
+        return np.array(_mapped(url_to_fs(path)[1])[rows])
     wanted, place = np.unique(rows, return_inverse=True)
     first = _header(path)
     width = first.itemsize * int(np.prod(first.shape[1:], dtype=np.int64))
@@ -107,14 +120,31 @@ def gather(address: Int64, path_of: Callable[[int], str], dtype: Any, shape: tup
     return out
 
 
+def _mapped(name: str) -> Array:
+    """A .npy file on a local disk as an array whose pages are read when they are touched."""
+    status = os.stat(name)
+    shape, dtype, offset = _local_header(name, status.st_mtime_ns, status.st_size)
+    if 0 in shape:
+        return np.empty(shape, dtype)
+    mapped: Array = np.memmap(name, dtype, "r", offset, shape)
+    return mapped
+
+
+@lru_cache(maxsize=100_000)
+def _local_header(name: str, mtime_ns: int, size: int) -> Header:
+    """Of a file as it is now; parsing it takes longer than copying some rows."""
+    with open(name, "rb") as file:
+        return _parsed(file)
+
+
 def _header(path: str) -> Array:
     """An array of the file's type and shape whose rows cost no memory."""
-    shape, dtype, _ = _parsed(path)
+    shape, dtype, _ = _remote_header(path)
     return np.broadcast_to(np.zeros(1, dtype), shape)
 
 
 def _pieces(path: str, spans: Sequence[tuple[int, int]]) -> list[Array]:
-    shape, dtype, offset = _parsed(path)
+    shape, dtype, offset = _remote_header(path)
     width = dtype.itemsize * int(np.prod(shape[1:], dtype=np.int64))
     contents = read_ranges(path, [(offset + start * width, offset + stop * width) for start, stop in spans if stop > start])
     found = iter(contents)
@@ -124,9 +154,12 @@ def _pieces(path: str, spans: Sequence[tuple[int, int]]) -> list[Array]:
     ]
 
 
-def _parsed(path: str) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+def _remote_header(path: str) -> Header:
+    return _parsed(io.BytesIO(read_ranges(path, [(0, HEADER_BYTES)])[0]))
+
+
+def _parsed(file: BinaryIO) -> Header:
     """Shape, type, and where the rows begin."""
-    file = io.BytesIO(read_ranges(path, [(0, HEADER_BYTES)])[0])
     np.lib.format.read_magic(file)
     shape, _, dtype = np.lib.format.read_array_header_1_0(file)
     return shape, dtype, file.tell()

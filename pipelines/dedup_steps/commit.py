@@ -12,7 +12,7 @@ from dedup.recall import expected_recall, measured_recall
 from pipelines.corpus import read_part
 from pipelines.counts import add_up
 from pipelines.dedup_steps.collection import Collection
-from pipelines.dedup_steps.layout import Layout
+from pipelines.dedup_steps.layout import Layout, Passes
 from pipelines.dedup_steps.removals import LARGEST
 from pipelines.graph import Once
 from pipelines.rows import parts_of, rows_of
@@ -27,14 +27,15 @@ class CommitDedup(Once):
     collection: Collection
     bands: Banding
     layout: Layout
+    settle: Passes
+    mark: Passes
     threshold: float
 
     def __call__(self, number: int) -> Receipt:
         """Commits the stage."""
         own = self.collection.places[: self.collection.own_parts]
-        marked = self.stage.all_receipts("mark", len(own))
-        settled = self.stage.all_receipts("settle", len(self.collection.places))
-        buckets = self.stage.all_receipts("removals", self.layout.buckets)
+        marked, settled = self.mark.receipts(self.stage), self.settle.receipts(self.stage)
+        buckets = self.layout.removals.receipts(self.stage)
         files = [FileEntry(**entry) for receipt in [*settled, *buckets] for entry in receipt["files"]]
         totals = add_up(receipt["totals"] for receipt in marked)
         _check_law(totals, files)

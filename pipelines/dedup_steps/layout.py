@@ -18,9 +18,9 @@ from pipelines.graph import BlockWork, Emit, Exchange
 from pipelines.rows import Array
 from pipelines.stage import Receipt, Stage
 
-KEY_ROW, PRIORITY_ROW, HASH_ROW, NODE_ROW = 16, 64, 32, 16
+KEY_ROW, PRIORITY_ROW, HASH_ROW, NODE_ROW, VERDICT_ROW, REMOVAL_ROW = 16, 64, 32, 16, 34, 85
 """Bytes that an exchange holds of a document: for each band a key and a node; its priority and address; its content hash, node and
-address; its row and node."""
+address; its row and node, or cause; and, if it is removed, its verdict, and its removal with its keeper."""
 
 MATCH_BYTES = 400
 """Bytes of the pairs that the bands find, for each document: 16 pairs of 18 bytes were seen on source code."""
@@ -76,6 +76,10 @@ class Layout:
         items = max(1, -(-self.documents * bytes_a_document // self.item_bytes))
         return Passes(name, items, self.settings.bytes // self.item_bytes)
 
+    def spread(self, name: str, items: int, bytes_a_document: int) -> Passes:
+        """For an exchange whose items are given, such as parts, over which so much of every document is spread at most."""
+        return Passes(name, items, max(1, self.settings.bytes * items // max(1, self.documents * bytes_a_document)))
+
     def band_passes(self) -> dict[range, Passes]:
         """Bands that go together, and their exchanges: more than one where a single band is too much."""
         together = self.settings.bands or max(1, self.settings.bytes // max(1, self.documents * KEY_ROW))
@@ -88,9 +92,14 @@ class Layout:
         return max(1, -(-self.documents * MATCH_BYTES // self.item_bytes))
 
     @property
-    def buckets(self) -> int:
-        """Files of removals."""
-        return max(1, -(-self.documents // DOCUMENTS_A_BUCKET))
+    def star_shares(self) -> int:
+        """Items that nodes are dealt to while components are found: an edge a document is plenty."""
+        return self.passes("", NODE_ROW).items
+
+    @property
+    def removals(self) -> Passes:
+        """For the exchange whose items are files of removals."""
+        return self.spread("removals", max(1, -(-self.documents // DOCUMENTS_A_BUCKET)), REMOVAL_ROW)
 
 
 DOCUMENTS_A_BUCKET = 4_000_000

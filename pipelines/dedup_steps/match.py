@@ -15,7 +15,7 @@ from dedup.lsh import matches
 from pipelines.dedup_steps.collection import Collection
 from pipelines.dedup_steps.copies import keys_of
 from pipelines.dedup_steps.layout import KEY_ROW, Passes, deal, gathered, share_of
-from pipelines.rows import Array, load, save
+from pipelines.rows import Array, load, save, save_plain
 from pipelines.stage import Receipt, Stage
 
 BAND_SHIFT = 48
@@ -59,7 +59,7 @@ class MatchRange:
         return [self.rows * KEY_ROW // self.passes.items] * self.passes.items
 
     def __call__(self, number: int, blocks: Iterable[bytes]) -> Receipt:
-        """Writes matches/PASS-RANGE.npy MATCH[p] by pair range, and where each pair range begins."""
+        """Writes matches/PASS-RANGE MATCH[p] by pair range, plain, and where each pair range begins."""
         keys, packed = gathered(blocks, 2)
         nodes = (packed & np.uint64(2**BAND_SHIFT - 1)).view(np.int64)
         bands = (packed >> np.uint64(BAND_SHIFT)).astype(np.uint16)
@@ -69,8 +69,8 @@ class MatchRange:
         range_of = pair_range(found, self.pair_ranges)
         starts = np.searchsorted(range_of, np.arange(self.pair_ranges + 1), sorter=(order := np.argsort(range_of, kind="stable")))
         path = match_file(self.stage, self.passes.name, number)
-        save(path, found[order])
-        save(path.replace(".npy", ".starts.npy"), starts)
+        save_plain(path, found[order])
+        save(f"{path}.starts.npy", starts)
         return {"pairs": len(found)}
 
 
@@ -81,4 +81,4 @@ def pair_range(found: Array, ranges: int) -> Array:
 
 def match_file(stage: Stage, name: str, number: int) -> str:
     """Where a key range leaves its pairs."""
-    return stage.work_path("matches", f"{name}-{number:05d}.npy")
+    return stage.work_path("matches", f"{name}-{number:05d}")

@@ -27,7 +27,7 @@ from pipelines.dedup_steps.collection import Collection
 from pipelines.dedup_steps.layout import MATCH_BYTES, Passes, deal, gathered
 from pipelines.dedup_steps.match import match_file
 from pipelines.dedup_steps.rank import Order
-from pipelines.rows import Array, gather, load, parts_of, read_span, read_spans, rows_of, save
+from pipelines.rows import Array, gather, load, parts_of, read_plain, read_spans, rows_of, save
 from pipelines.stage import Receipt, Stage
 
 Int64 = npt.NDArray[np.int64]
@@ -63,12 +63,14 @@ class JoinPairs:
         return [self.documents * MATCH_BYTES // self.ranges] * self.ranges
 
     def setup(self) -> None:
-        """Nothing to open."""
+        """Reads where in each file the pairs of each range begin: 8 bytes a file and range."""
+        self._files = [match_file(self.stage, passes.name, each) for passes in self.matches for each in range(passes.items)]
+        self._starts = [load(f"{path}.starts.npy") for path in self._files]
 
     def __call__(self, number: int) -> Receipt:
         """Writes pairs/RANGE.npy PLACED[p], the similarity estimated."""
-        files = [match_file(self.stage, passes.name, each) for passes in self.matches for each in range(passes.items)]
-        found = joined(*(_slice(path, number) for path in files))
+        slices = zip(self._files, self._starts, strict=True)
+        found = joined(*(read_plain(path, MATCH, int(starts[number]), int(starts[number + 1])) for path, starts in slices))
         nodes, place = np.unique(np.concatenate([found["better"], found["worse"]]), return_inverse=True)
         address = self.order.addresses(nodes)[place].reshape(2, len(found))
         kept = [np.empty(0, PLACED)]
@@ -92,11 +94,6 @@ class JoinPairs:
         every, place = np.unique(address, return_inverse=True)
         values = gather(every, self.collection.signature_file, np.uint32, (self.settings.num_perm,))
         return values[place.reshape(address.shape)]
-
-
-def _slice(path: str, number: int) -> Array:
-    start, stop = read_span(path.replace(".npy", ".starts.npy"), number, number + 2).tolist()
-    return read_span(path, start, stop) if stop > start else np.empty(0, MATCH)
 
 
 @dataclass

@@ -145,8 +145,12 @@ class Order:
     ranges: Passes
 
     def firsts(self) -> Int64:
-        """int64[ranges + 1]: the first node of each range."""
-        return np.cumsum([0, *(receipt["documents"] for receipt in self.ranges.receipts(self.stage))], dtype=np.int64)
+        """int64[ranges + 1]: the first node of each range. Read once in each process."""
+        key = (self.stage.progress, self.ranges)
+        if key not in _firsts:
+            counts = [receipt["documents"] for receipt in self.ranges.receipts(self.stage)]
+            _firsts[key] = np.cumsum([0, *counts], dtype=np.int64)
+        return _firsts[key]
 
     def addresses(self, nodes: Int64) -> Int64:
         """int64[k]: where each node's document is."""
@@ -158,6 +162,9 @@ class Order:
         for number, mine in zip(numbers.tolist(), np.split(order, starts[1:]), strict=False):
             out[mine] = read_rows(_order_file(self.stage, number), nodes[mine] - firsts[number])
         return out
+
+
+_firsts: dict[tuple[str, Passes], Int64] = {}
 
 
 @dataclass

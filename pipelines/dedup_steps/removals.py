@@ -18,7 +18,7 @@ from contracts.manifest import FileEntry
 from contracts.schemas import DOC_ID, REMOVAL
 from pipelines.corpus import read_part
 from pipelines.dedup_steps.collection import Collection
-from pipelines.dedup_steps.layout import deal, deal_rows, gathered, records, share_of
+from pipelines.dedup_steps.layout import Passes, deal, deal_rows, gathered, records, share_of
 from pipelines.dedup_steps.settle import SETTLED, settled_file
 from pipelines.rows import Array, gather, load, parts_of, rows_of
 from pipelines.signatures import DOCUMENT
@@ -45,11 +45,12 @@ class EmitRemovals:
 
     stage: Stage
     collection: Collection
+    settle: Passes
     buckets: int
 
     def sizes(self) -> list[int]:
         """Removals of each part."""
-        return removals(self.stage, self.collection)
+        return [receipt["removals"] for receipt in self.settle.receipts(self.stage)]
 
     def __call__(self, place: int, wanted: Sequence[int]) -> Iterator[tuple[int, bytes]]:
         """Blocks of NAMED or KEPT rows, marked."""
@@ -113,10 +114,11 @@ class EmitFates:
 
     stage: Stage
     collection: Collection
+    settle: Passes
 
     def sizes(self) -> list[int]:
         """Removals of each part."""
-        return removals(self.stage, self.collection)
+        return [receipt["removals"] for receipt in self.settle.receipts(self.stage)]
 
     def __call__(self, place: int, wanted: Sequence[int]) -> Iterator[tuple[int, bytes]]:
         """Blocks of 2 columns: row and cause."""
@@ -156,11 +158,6 @@ class MarkPart:
             source, language = name.split("\0", 1)
             cells.setdefault(source, {})[language or "unknown"] = _counted(values)
         return {"totals": _kept(_counted(counts.sum(axis=0))), "statistics": {"sources": cells}}
-
-
-def removals(stage: Stage, collection: Collection) -> list[int]:
-    """Of each part; known when `settle` is done."""
-    return [receipt["removals"] for receipt in stage.all_receipts("settle", len(collection.places))]
 
 
 def _counted(values: Array) -> dict[str, int]:

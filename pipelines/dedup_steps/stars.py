@@ -99,17 +99,24 @@ class Round:
         return [self._sibling(ended, "small").edges_file(share) for share in range(self.shares)]
 
     def _unchanged(self, number: int) -> bool:
-        """Whether a round left the edges that it began with."""
-        if not self.stage.receipt(f"small-star-{number:02d}", 0):
+        """Whether a round left the edges that it began with. Those that are not done, or were not needed, did not."""
+        if not number or not self.stage.receipt(f"small-star-{number:02d}", 0):
             return False
-        return self._print(number) == (self._print(number - 1) if number else None)
+        return self._print(number) == self._print(number - 1)
 
     def _print(self, number: int) -> tuple[int, int]:
-        receipts = self.stage.all_receipts(f"small-star-{number:02d}", self.shares)
-        return sum(each["edges"] for each in receipts), sum(each["sum"] for each in receipts) % 2**64
+        key = (self.stage.progress, number, self.shares)
+        if key not in _prints:
+            receipts = self.stage.all_receipts(f"small-star-{number:02d}", self.shares)
+            _prints[key] = sum(each["edges"] for each in receipts), sum(each["sum"] for each in receipts) % 2**64
+        return _prints[key]
 
     def _sibling(self, number: int, kind: Literal["large", "small"]) -> Round:
         return Round(self.stage, self.pair_ranges, self.shares, number, kind)
+
+
+_prints: dict[tuple[str, int, int], tuple[int, int]] = {}
+"""Of rounds that are done."""
 
 
 @dataclass
