@@ -190,7 +190,9 @@ def stats(directory: str, as_json: bool) -> None:
 
         from pipelines.stats import collect
 
-        click.echo(json.dumps(collect(directory), indent=2, sort_keys=True, ensure_ascii=False))
+        click.echo(
+            json.dumps(collect(directory), indent=2, sort_keys=True)
+        )  # ASCII: names from a corpus may hold control characters
     else:
         _report(directory, quiet=False)
 

@@ -32,19 +32,26 @@ def build(kind: type[SettingsT], values: dict[str, Any], where: str) -> Settings
 
 
 def _explain(kind: type[Settings], detail: ErrorDetails) -> str:
-    place, siblings = _walk(kind, detail["loc"])
+    place, siblings, inner = _walk(kind, detail["loc"])
     dotted = ".".join(place)
     if detail["type"] == "extra_forbidden":
         return unknown_name("setting", dotted, siblings)
     if detail["type"] == "missing":
         return f"setting {dotted!r} is missing; it has no default."
+    if detail["type"] == "value_error":  # of a validator of ours, which names setting and value
+        return f"{dotted}: {detail['ctx']['error']}.".removeprefix(": ")
+    if detail["type"] == "list_type" and inner and isinstance(detail["input"], dict):
+        return f"setting {dotted!r} is one table: there may be several, so write [[{dotted}]] instead of [{dotted}]."
+    if inner and detail["type"] in ("model_type", "model_attributes_type", "list_type"):
+        return f"setting {dotted!r} = {detail['input']!r}: must be a table of settings."
     return f"setting {dotted!r} = {detail['input']!r}: {detail['msg']}."
 
 
-def _walk(kind: Any, steps: tuple[int | str, ...]) -> tuple[list[str], list[str]]:
-    """(the place as the user wrote it, dotted names of the settings allowed beside its last step), following the types of `kind`.
+def _walk(kind: Any, steps: tuple[int | str, ...]) -> tuple[list[str], list[str], list[type[BaseModel]]]:
+    """(the place as the user wrote it, dotted names of the settings allowed beside its last step, the classes that may stand there).
 
-    Where a type is a choice of classes, pydantic puts the choice made into the place; the user never wrote it.
+    It follows the types of `kind`. Where one is a choice of classes, pydantic puts the choice made into the place; the user never wrote
+    it.
     """
     place: list[str] = []
     choices = _classes(kind)
@@ -60,7 +67,7 @@ def _walk(kind: Any, steps: tuple[int | str, ...]) -> tuple[list[str], list[str]
         if isinstance(step, str):
             fields = [each.model_fields[step] for each in choices if step in each.model_fields]
             choices = [inner for field in fields for inner in _classes(field.annotation)]
-    return place, siblings
+    return place, siblings, choices
 
 
 def _classes(annotation: Any) -> list[type[BaseModel]]:

@@ -96,10 +96,11 @@ class DedupSettings(Settings):
 
     @model_validator(mode="after")
     def _names_stand_once(self) -> Self:
-        for name, values in (("priority", self.priority), ("license_order", self.license_order), ("source_order", self.source_order)):
-            twice = next((value for value in values if values.count(value) > 1), None)
-            if twice:
-                raise ValueError(f"{name} = {list(values)}: {twice!r} stands there twice; name each once")
+        for name in ("priority", "license_order", "source_order"):
+            values: list[str] = getattr(self, name)
+            for value in values:
+                if values.count(value) > 1:
+                    raise ValueError(f"{name} = {values}: {value!r} stands there twice; name each once")
         return self
 
     @model_validator(mode="after")

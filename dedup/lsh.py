@@ -53,19 +53,20 @@ def _band_keys(values: UInt32, band: int, rows: int) -> UInt64:
     return keys
 
 
-def agreeing_bands(values_a: UInt32, values_b: UInt32, banding: Banding) -> Int64:
-    """int64[p]: in how many bands signatures uint32[p, num_perm] agree, row by row. No cap on buckets plays a part in it."""
-    return _agreeing_bands(values_a, values_b, banding.bands, banding.rows)
+def agreeing_bands(values: UInt32, pairs: Int64, banding: Banding) -> Int64:
+    """int64[p]: in how many bands the rows of uint32[n, num_perm] agree that `pairs` int64[p, 2] number. No cap plays a part in it."""
+    return _agreeing_bands(values, np.ascontiguousarray(pairs), banding.bands, banding.rows)
 
 
 @njit(cache=True, nogil=True)
-def _agreeing_bands(values_a: UInt32, values_b: UInt32, bands: int, rows: int) -> Int64:
-    counts = np.zeros(len(values_a), np.int64)
-    for i in range(len(values_a)):
+def _agreeing_bands(values: UInt32, pairs: Int64, bands: int, rows: int) -> Int64:
+    counts = np.zeros(len(pairs), np.int64)
+    for i in range(len(pairs)):
+        a, b = values[pairs[i, 0]], values[pairs[i, 1]]
         for band in range(bands):
             agree = True
             for j in range(band * rows, (band + 1) * rows):
-                agree &= values_a[i, j] == values_b[i, j]
+                agree &= a[j] == b[j]
             counts[i] += int(agree)
     return counts
 

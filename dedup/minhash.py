@@ -7,12 +7,14 @@ these if their hash function is the one of dedup/hashing.py (dedup/reference.py 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from contracts.errors import InputError
 from dedup.arrays import UInt32
 from dedup.config import DedupSettings
 from dedup.text_kernels import sign
@@ -52,6 +54,25 @@ def to_lean_minhash(row: UInt32, settings: DedupSettings) -> LeanMinHash:
     from datasketch import LeanMinHash
 
     return LeanMinHash(seed=settings.seed, hashvalues=row, scheme=SCHEME)
+
+
+def from_lean_minhashes(sketches: Sequence[LeanMinHash], settings: DedupSettings) -> UInt32:
+    """uint32[n, num_perm]: sketches made elsewhere, as rows that can be compared with `Signatures.values`.
+
+    Raises InputError for one of another scheme, seed or length. That their words, shingles and hash function were those of these settings
+    cannot be seen in a sketch: dedup/reference.py says what they have to be.
+    """
+    wanted = (SCHEME, settings.seed, settings.num_perm)
+    for at, each in enumerate(sketches):
+        found = (each.scheme, each.seed, len(each.hashvalues))
+        if found != wanted:
+            raise InputError(
+                f"sketch {at} of {len(sketches)} has scheme {found[0]!r}, seed {found[1]} and {found[2]} permutations; these settings "
+                f"compare {wanted[0]!r}, {wanted[1]} and {wanted[2]}: make it again with MinHash(num_perm={wanted[2]}, seed={wanted[1]}, "
+                f"scheme={wanted[0]!r}), or change the settings."
+            )
+    rows = [np.asarray(each.hashvalues, np.uint32) for each in sketches]
+    return np.stack(rows) if rows else np.empty((0, settings.num_perm), np.uint32)
 
 
 @lru_cache

@@ -28,5 +28,8 @@ class ReferenceSettings(Settings):
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
         if bool(self.run) == (self.source is not None):
-            raise ValueError(f"reference {self.name!r}: give either run or source, {'not both' if self.run else 'one of them'}")
+            raise ValueError(
+                f"reference {self.name!r} has {'both run and source' if self.run else 'neither run nor source'}: give one of them, run = "
+                '"FOLDER" for a finished run, or a table [dedup.reference.source] for a raw corpus'
+            )
         return self

@@ -123,7 +123,7 @@ def gather(address: Int64, path_of: Callable[[int], str], dtype: Any, shape: tup
 def _mapped(name: str) -> Array:
     """A .npy file on a local disk as an array whose pages are read when they are touched."""
     status = os.stat(name)
-    shape, dtype, offset = _local_header(name, status.st_mtime_ns, status.st_size)
+    shape, dtype, offset = _local_header(name, status.st_ino, status.st_mtime_ns, status.st_size)
     if 0 in shape:
         return np.empty(shape, dtype)
     mapped: Array = np.memmap(name, dtype, "r", offset, shape)
@@ -131,8 +131,8 @@ def _mapped(name: str) -> Array:
 
 
 @lru_cache(maxsize=100_000)
-def _local_header(name: str, mtime_ns: int, size: int) -> Header:
-    """Of a file as it is now; parsing it takes longer than copying some rows."""
+def _local_header(name: str, inode: int, mtime_ns: int, size: int) -> Header:
+    """Of a file as it is now, for the clock of files is coarse; parsing it takes longer than copying some rows."""
     with open(name, "rb") as file:
         return _parsed(file)
 

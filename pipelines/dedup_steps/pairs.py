@@ -21,7 +21,7 @@ from dedup.config import DedupSettings
 from dedup.lsh import MATCH, agreeing_bands, joined
 from dedup.recall import similarity_histogram
 from dedup.shingles import shingle_sets
-from dedup.verify import estimate, jaccard, worth_measuring
+from dedup.verify import estimate_pairs, jaccard, worth_measuring
 from pipelines.corpus import column, read_part
 from pipelines.dedup_steps.collection import Collection
 from pipelines.dedup_steps.layout import MATCH_BYTES, Passes, deal, gathered
@@ -38,8 +38,8 @@ EDGE = np.dtype([*MATCH.descr, ("hits", "<i2"), ("jaccard", "<f8")])
 PLACED = np.dtype([*EDGE.descr, ("better_address", "<i8"), ("worse_address", "<i8")])
 """An edge and where its documents are."""
 
-PAIRS_AT_ONCE = 50_000
-"""Pairs whose signatures are held at a time: 100 MB at 256 permutations."""
+PAIRS_AT_ONCE = 100_000
+"""Pairs whose signatures are held at a time: 200 MB at 256 permutations at worst, where no two pairs share a document."""
 
 SHINGLES_AT_ONCE = 20_000_000
 """Shingles that are held at a time: 160 MB."""
@@ -76,24 +76,20 @@ class JoinPairs:
         kept = [np.empty(0, PLACED)]
         for at in range(0, len(found), PAIRS_AT_ONCE):
             some = slice(at, at + PAIRS_AT_ONCE)
-            ours, theirs = self._signatures(address[:, some])
-            values = estimate(ours, theirs)
-            near = np.flatnonzero(worth_measuring(values, self.settings))
+            every, numbers = np.unique(address[:, some], return_inverse=True)
+            numbers = numbers.reshape(2, -1).T
+            values = gather(every, self.collection.signature_file, np.uint32, (self.settings.num_perm,))
+            similar = estimate_pairs(values, numbers)
+            near = np.flatnonzero(worth_measuring(similar, self.settings))
             rows = np.empty(len(near), PLACED)
             for name in MATCH.names or ():
                 rows[name] = found[some][name][near]
-            rows["jaccard"], rows["hits"] = values[near], agreeing_bands(ours[near], theirs[near], self.bands)
+            rows["jaccard"], rows["hits"] = similar[near], agreeing_bands(values, numbers[near], self.bands)
             rows["better_address"], rows["worse_address"] = address[:, some][:, near]
             kept.append(rows)
         near_pairs = np.concatenate(kept)
         save(self.stage.work_path("pairs", f"{number:05d}.npy"), near_pairs)
         return {"pairs": len(found), "near": len(near_pairs)}
-
-    def _signatures(self, address: Int64) -> Array:
-        """uint32[2, p, num_perm] of addresses int64[2, p]; each document is read once."""
-        every, place = np.unique(address, return_inverse=True)
-        values = gather(every, self.collection.signature_file, np.uint32, (self.settings.num_perm,))
-        return values[place.reshape(address.shape)]
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -15,8 +15,9 @@ import dedup.banding
 from contracts.errors import ConfigError
 from contracts.settings import build
 from dedup.banding import Banding, banding, strictest
-from dedup.config import DedupSettings
+from dedup.config import Criterion, DedupSettings
 from dedup.lsh import band_keys
+from dedup.priority import MOST
 
 
 @given(threshold=st.floats(0.3, 1.0), recall=st.floats(0.5, 0.9999), num_perm=st.integers(64, 512))
@@ -74,6 +75,28 @@ def test_floor_is_five_standard_errors_below() -> None:
     assert DedupSettings(threshold=0.05).estimate_floor == 0.0
 
 
+def test_where_estimates_are_final_the_floor_is_the_threshold() -> None:
+    assert DedupSettings(verify="estimate").estimate_floor == 0.7
+
+
+def test_every_criterion_finds_room_in_a_key() -> None:
+    every = list(get_args(Criterion))
+    assert DedupSettings.model_validate({"priority": every}).priority == every
+    assert len(every) <= MOST
+
+
+def test_some_settings_decide_a_signature_and_the_rest_do_not() -> None:
+    assert DedupSettings(seed=3, lowercase=True).signature == {
+        "ngram": 5,
+        "num_perm": 256,
+        "seed": 3,
+        "lowercase": True,
+        "non_ascii": True,
+    }
+    other = DedupSettings(threshold=0.8, verify="estimate", priority=["license"], bucket_cap=7, bands=4, rows=3)
+    assert other.signature == DedupSettings().signature
+
+
 def test_balanced_without_a_solution_is_an_error() -> None:
     with pytest.raises(ConfigError, match="dedup: "):
         banding(DedupSettings(threshold=1.0, num_perm=2, banding="balanced"))
@@ -89,6 +112,12 @@ def test_balanced_without_a_solution_is_an_error() -> None:
         ({"threshold": 0.01}, "cannot be had at threshold = 0.01"),
         ({"treshold": 0.5}, "Did you mean 'threshold'"),
         ({"bucket_cap": 0}, "greater than or equal to 1"),
+        ({"priority": ["size"]}, r"'priority\.0' = 'size': .*'stars', 'length', 'license' or 'source'"),
+        ({"priority": ["stars", "length", "stars"]}, "'length', 'stars'.: 'stars' stands there twice; name each once"),
+        ({"priority": "stars"}, "'priority' = 'stars': .*valid list"),
+        ({"license_order": ["MIT", "MIT"]}, "license_order = .*'MIT' stands there twice"),
+        ({"source_order": ["a", "b", "a"]}, "source_order = .*'a' stands there twice"),
+        ({"verify": "exactly"}, "'verify' = 'exactly': .*'exact' or 'estimate'"),
     ],
 )
 def test_unusable_settings(values: dict[str, Any], words: str) -> None:

@@ -1,4 +1,4 @@
-"""Who stays: greedy against a plain loop, components against flooding, exact groups against a dict."""
+"""Who stays: greedy against a plain loop, components against flooding, equal documents against a dict."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dedup.exact import exact_keepers
-from dedup.keepers import components, greedy, priority_order
+from dedup.exact import first_of_equals
+from dedup.keepers import components, greedy
 
 N = 25
 edges = st.dictionaries(
@@ -78,27 +78,20 @@ def test_components_equal_flooding(edges: Edges) -> None:
     assert components(arrays(edges)[0], N).tolist() == labels
 
 
-ids = st.lists(st.binary(min_size=16, max_size=16), max_size=20, unique=True)
+hashes = st.tuples(st.sampled_from([0, 1, 2**64 - 1]), st.sampled_from([0, 1, 2**64 - 1]))
+"""Halves of content hashes, of which many are equal."""
 
 
-@given(ids=ids, data=st.data())
-def test_priority_order_equals_a_sort_by_key(ids: list[bytes], data: st.DataObject) -> None:
-    few = st.lists(st.integers(-1, 2), min_size=len(ids), max_size=len(ids))
-    stars, length = data.draw(few), data.draw(few)
-    order = priority_order(np.array(stars, np.int64), np.array(length, np.int64), as_bytes(ids))
-    assert order.tolist() == sorted(range(len(ids)), key=lambda i: (-stars[i], -length[i], ids[i]))
+@given(groups=st.lists(hashes, max_size=20), offset=st.sampled_from([0, 2**40]), data=st.data())
+def test_first_of_equals_is_the_least_node_of_a_hash(groups: list[tuple[int, int]], offset: int, data: st.DataObject) -> None:
+    nodes = [offset + place for place in data.draw(st.permutations(range(len(groups))))]
+    high, low = np.array(groups, np.uint64).reshape(-1, 2).T
+    least = {group: min(node for node, other in zip(nodes, groups, strict=True) if other == group) for group in groups}
+    assert first_of_equals(high, low, np.array(nodes, np.int64)).tolist() == [least[group] for group in groups]
 
 
-@given(
-    groups=st.lists(st.sampled_from([bytes(16), b"\xff" * 16, b"a" * 8 + bytes(8), bytes(8) + b"a" * 8]), max_size=20),
-    data=st.data(),
-)
-def test_exact_keepers_equal_a_dict(groups: list[bytes], data: st.DataObject) -> None:
-    rank = data.draw(st.permutations(range(len(groups))))
-    best = {value: min((rank[i], i) for i, other in enumerate(groups) if other == value)[1] for value in groups}
-    expected = [-1 if best[value] == i else best[value] for i, value in enumerate(groups)]
-    assert exact_keepers(as_bytes(groups), np.array(rank, np.int64)).tolist() == expected
-
-
-def as_bytes(ids: list[bytes]) -> np.ndarray:
-    return np.frombuffer(b"".join(ids), np.uint8).reshape(-1, 16)
+@given(groups=st.lists(hashes, min_size=1, max_size=20), data=st.data())
+def test_first_of_equals_does_not_depend_on_the_order_of_rows(groups: list[tuple[int, int]], data: st.DataObject) -> None:
+    order = np.array(data.draw(st.permutations(range(len(groups)))))
+    (high, low), node = np.array(groups, np.uint64).T, np.arange(len(groups))
+    np.testing.assert_array_equal(first_of_equals(high[order], low[order], node[order]), first_of_equals(high, low, node)[order])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,9 +12,10 @@ from datasketch import LeanMinHash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contracts.errors import InputError
 from dedup import reference
 from dedup.config import DedupSettings
-from dedup.minhash import signatures, to_lean_minhash
+from dedup.minhash import from_lean_minhashes, signatures, to_lean_minhash
 from dedup.shingles import shingle_sets
 from dedup.text_kernels import BLOCK
 
@@ -140,3 +142,22 @@ def test_settings_of_words() -> None:
 
 FROZEN_SHINGLES = [4828125634703139306, 17579254460683686838]
 FROZEN_SIGNATURE = [1600529385, 2381371001, 723097433, 3398544612]
+
+
+def test_sketches_made_elsewhere_come_in_and_ours_go_out() -> None:
+    config = DedupSettings(num_perm=128)
+    texts = ["one two three four five six", "a b c d e f g h i"]
+    ours = signatures(arrow(texts), config).values
+    theirs = [LeanMinHash(reference.minhash(text, config)) for text in texts]
+    np.testing.assert_array_equal(from_lean_minhashes(theirs, config), ours)
+    np.testing.assert_array_equal(from_lean_minhashes([to_lean_minhash(row, config) for row in ours], config), ours)
+    assert from_lean_minhashes([], config).shape == (0, 128)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"), [({"seed": 2}, "seed 2 and 128"), ({"num_perm": 64, "threshold": 0.9}, "seed 1 and 64 permutations")]
+)
+def test_sketches_of_other_settings_are_refused(change: dict[str, Any], words: str) -> None:
+    sketch = LeanMinHash(reference.minhash("one two three four five six", DedupSettings(**({"num_perm": 128} | change))))
+    with pytest.raises(InputError, match=words):
+        from_lean_minhashes([sketch], DedupSettings(num_perm=128))

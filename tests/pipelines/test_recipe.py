@@ -26,6 +26,10 @@ def write(folder: Path, text: str) -> str:
     return str(path)
 
 
+TREE = "type = 'tree'\nname = 'a'\npath = 'x'\n"
+REFERENCE = "[[dedup.reference]]\nname = 'old'\n"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -45,6 +49,26 @@ def write(folder: Path, text: str) -> str:
             "[tokenizer.weights]\nb = 1.0\n[[source]]\ntype='tree'\nname='a'\npath='x'",
             r"weights\.b: there is no such source; known: a",
         ),
+        (REFERENCE, r"reference\.0: reference 'old' has neither run nor source: give one of them, run = \"FOLDER\" .*\[dedup\.ref"),
+        (f"{REFERENCE}run = 'r'\n[dedup.reference.source]\n{TREE}", r"reference 'old' has both run and source: give one of them"),
+        (f"{REFERENCE}run = 'r'\n{REFERENCE}run = 'q'", r"reference: two are named 'old'; each needs a name of its own"),
+        ("[[dedup.reference]]\nname = 'a/b'\nrun = 'r'", r"'dedup\.reference\.0\.name' = 'a/b': .*\[A-Za-z0-9_-\]\{1,64\}"),
+        ("[[dedup.reference]]\nname = ''\nrun = 'r'", r"'dedup\.reference\.0\.name' = ''"),
+        ("[[dedup.reference]]\nrun = 'r'", r"'dedup\.reference\.0\.name' is missing"),
+        (f"{REFERENCE}rum = 'r'", r"Did you mean 'dedup\.reference\.0\.run'\?"),
+        (f"{REFERENCE}[dedup.reference.source]\ntype='tree'\nname='a'", r"'dedup\.reference\.0\.source\.path' is missing"),
+        (f"{REFERENCE}[dedup.reference.source]\ntype='treee'\nname='a'", r"reference\.0\.source'.*'treee'.*'tree'"),
+        ("[dedup.reference]\nname = 'old'", r"write \[\[dedup\.reference\]\] instead of \[dedup\.reference\]"),
+        ("[dedup]\nreference = ['r']", r"'dedup\.reference\.0' = 'r': must be a table"),
+        ("[dedup]\nexchange = 3", r"'dedup\.exchange' = 3: must be a table"),
+        ("[dedup.exchange]\nbytes = 1000", r"'dedup\.exchange\.bytes' = 1000: .*greater than or equal to 1048576"),
+        ("[dedup.exchange]\nbytes = '1GB'", r"'dedup\.exchange\.bytes' = '1GB': .*integer"),
+        ("[dedup.exchange]\nbyte = 2_000_000", r"Did you mean 'dedup\.exchange\.bytes'\?"),
+        ("[dedup.exchange]\nbands = 0", r"'dedup\.exchange\.bands' = 0: .*greater than or equal to 1"),
+        ("[dedup.exchange]\ncomponents = 'star'", r"components' = 'star': .*'auto', 'scipy' or 'stars'"),
+        ("[dedup.exchange]\nstar_rounds = 1", r"star_rounds' = 1: .*greater than or equal to 2"),
+        ("[dedup.exchange]\nstar_rounds = 101", r"star_rounds' = 101: .*less than or equal to 100"),
+        (f"[dedup]\nsource_order = ['b']\n[[source]]\n{TREE}", r"toml: dedup\.source_order: there is no source 'b'; known: a\.$"),
         ("seed = ", r"not valid TOML"),
     ],
 )
@@ -74,6 +98,34 @@ def test_settings_on_the_command_line(tmp_path: Path) -> None:
     assert recipe.source[0].path == str(Path("elsewhere").absolute()), "workers may run in another folder"
     assert recipe.shard.objectives == {"causal": 1.0}
     assert recipe.train == {"steps": 5}
+
+
+def test_paths_of_sources_and_references_are_made_absolute(tmp_path: Path) -> None:
+    """Workers may run in another folder."""
+    text = (
+        f"[[source]]\n{TREE}{REFERENCE}run = 'earlier/run'\n[[dedup.reference]]\nname = 'store'\nrun = 's3://bucket/run'\n"
+        f"[[dedup.reference]]\nname = 'raw'\n[dedup.reference.source]\n{TREE}"
+    )
+    path = write(tmp_path, text)
+    assert places(load(path, [])) == [absolute("x"), absolute("earlier/run"), "s3://bucket/run", absolute("x")]
+    changed = load(path, ["dedup.reference.0.run=elsewhere", "dedup.reference.2.source.path=there"])
+    assert places(changed) == [absolute("x"), absolute("elsewhere"), "s3://bucket/run", absolute("there")]
+
+
+def absolute(path: str) -> str:
+    return str(Path(path).absolute())
+
+
+def places(recipe: Recipe) -> list[str]:
+    values = recipe.model_dump()
+    return [source["path"] for source in values["source"]] + [
+        each["run"] or each["source"]["path"] for each in values["dedup"]["reference"]
+    ]
+
+
+def test_a_source_may_be_ordered_that_a_recipe_without_sources_does_not_know(tmp_path: Path) -> None:
+    """As recipes for `dedup --input` may have none."""
+    assert load(write(tmp_path, "[dedup]\nsource_order = ['b']"), []).dedup.source_order == ["b"]
 
 
 @pytest.mark.parametrize(
