@@ -96,14 +96,15 @@ def _stage(name: str) -> Callable[[Recipe, Options, Engine], Manifest]:
 def run(ctx: click.Context, until: str, **values: Any) -> None:
     """Make all stages, from sources to a model.
 
-    They are survey, curate, dedup, tokenizer, shard and train. An interrupted run goes on where it stopped.
+    They are survey, curate, signatures, dedup, tokenizer, shard and train. An interrupted run goes on where it stopped.
     """
     options = _options(ctx, values)
     recipe = options.recipe()
     wanted = [*STAGES, "train"]
     if options.no_wait:
         raise ConfigError(
-            f"run needs each stage before it can make the next: use --no-wait with survey, {', '.join(STAGES)} one by one."
+            "run needs each stage before it can make the next: use --no-wait with survey, curate, signatures, dedup, tokenizer, shard one "
+            "by one."
         )
     if until == "train":
         options.need_disk()

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from bench_process import ONE_THREAD, Usage, run
 
 from pipelines.filters.permissive import PERMISSIVE
@@ -41,14 +43,17 @@ class Datatrove:
         """Its four steps, on the documents that our curate kept; `name` "dedup-spacy" for English words by spaCy."""
         return self._command(name, curated, tasks)
 
+    def shingles(self, curated: Path) -> pa.Table:
+        """doc_id and shingles of each document, as its dedup sees them with words at white space."""
+        self._command("shingles", curated, 1)()
+        return pq.read_table(self.folder / "shingles" / "shingles.parquet")
+
     def tokenize(self, kept: Path, tokenizer: Path, tasks: int = 1) -> Callable[[], Usage]:
         """Encodes the documents that our dedup kept, with our tokenizer.json."""
         return self._command("tokenize", kept, tasks, "--tokenizer", tokenizer)
 
     def rows(self, name: str) -> int:
         """Documents that it kept, in a folder of Parquet files that it wrote."""
-        import pyarrow.parquet as pq
-
         return sum(pq.read_metadata(path).num_rows for path in (self.folder / name).glob("*.parquet"))
 
     def _command(self, stage: str, source: Path, tasks: int, *options: str | Path) -> Callable[[], Usage]:

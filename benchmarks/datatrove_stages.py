@@ -1,6 +1,6 @@
 """datatrove's stages, run by its own interpreter (benchmarks/datatrove_side.py makes it). Knows nothing of Spanmill.
 
-python datatrove_stages.py {curate|dedup|dedup-spacy|tokenize} INPUT OUTPUT [--tasks 1] [--licenses FILE] [--tokenizer FILE]
+python datatrove_stages.py {curate|dedup|dedup-spacy|shingles|tokenize} INPUT OUTPUT [--tasks 1] [--licenses FILE] [--tokenizer FILE]
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from datatrove.data import Document
 from datatrove.executor import LocalPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
@@ -38,14 +40,14 @@ CURATED = pa.schema(
 def main() -> None:
     """Runs one stage."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stage", choices=("curate", "dedup", "dedup-spacy", "tokenize"))
+    parser.add_argument("stage", choices=("curate", "dedup", "dedup-spacy", "shingles", "tokenize"))
     parser.add_argument("input", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--tasks", type=int, default=1)
     parser.add_argument("--licenses", type=Path)
     parser.add_argument("--tokenizer", type=Path)
     arguments = parser.parse_args()
-    runs = {"curate": curate, "tokenize": tokenize, "dedup": dedup, "dedup-spacy": dedup}
+    runs = {"curate": curate, "tokenize": tokenize, "dedup": dedup, "dedup-spacy": dedup, "shingles": shingles}
     runs[arguments.stage](arguments)
 
 
@@ -69,6 +71,17 @@ def dedup(arguments: argparse.Namespace) -> None:
     execute([MinhashDedupBuckets(signatures, buckets, config=config)], logs / "2", config.num_buckets, workers=tasks)
     execute([MinhashDedupCluster(buckets, removed, config=config)], logs / "3", 1)
     execute([documents(arguments.input), MinhashDedupFilter(removed), ParquetWriter(kept, compression="zstd")], logs / "4", tasks)
+
+
+def shingles(arguments: argparse.Namespace) -> None:
+    """The shingles of which the stage dedup makes signatures: doc_id, and the distinct 64-bit hashes."""
+    sign = MinhashDedupSignature(str(arguments.output / "signatures"), config=MinhashConfig(), language=WhitespaceTokenizer())
+    ids, values = [], []
+    for document in documents(arguments.input).run():
+        ids.append(document.id)
+        values.append(np.unique(sign.get_shingles(document.text)))
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({"doc_id": ids, "shingles": values}), arguments.output / "shingles.parquet")
 
 
 def tokenize(arguments: argparse.Namespace) -> None:

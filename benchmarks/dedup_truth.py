@@ -14,13 +14,14 @@ keeps the first of two keeps what we would. "Similar" is the truth's word for it
     datatrove                    its defaults, word 5-grams, 14 buckets of 8 hashes, which know no threshold: (1/14)^(1/8) = 0.72. The
                                  run is the same for each of ours. Words at white space, or of its English splitter, both after its
                                  normalisation: lower case, no punctuation, numbers as 0
+      by its own words           the first of them again, with similarity measured on its own shingles, normalised as it does
     datasketch, first kept       MinHashLSH with its defaults: 128 permutations; a document goes if the index returns a kept one
     datasketch, components       256 permutations, one document is kept of each connected component, as BigCode did for The Stack
 
     removed     documents that the tool removed
     wrong       of those, documents that resemble none that the tool kept
-    chained     of those, documents that resemble one that was removed too: a chain joined them with what was kept. The other wrong
-                ones resemble no file at all
+    chained     of those, documents that resemble one which was removed too: nobody is left of them. The other wrong ones resemble no
+                file at all
     precision   share of removed documents that are not wrong
     recall      of the documents that the greedy rule removes if it knows all pairs, the share that the tool removed. A tool that keeps
                 another one of two similar documents loses by that, so see also:
@@ -38,10 +39,11 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -49,6 +51,7 @@ from bench_corpus import write
 from bench_process import ONE_THREAD, Usage, run
 from datatrove_side import VERSION, Datatrove, interpreter
 from known_pairs import Truth
+from nearest_kept import nearest_kept
 from spanmill_side import ONE_WORKER, cores
 from stages import cpu_model
 
@@ -71,6 +74,8 @@ class Result:
     tool: str
     removed: Set[int]
     used: Usage
+    own: Mapping[int, float] = field(default_factory=dict)
+    """Similarity of each removed file with a kept one, at most, by the tool's own shingles; empty if they are the truth's."""
 
 
 @dataclass(frozen=True)
@@ -83,19 +88,27 @@ class Spanmill:
     threshold: float
 
     def result(self) -> Result:
-        """Survey, curate and dedup. Exits if a removal row does not say the truth."""
+        """Survey, curate and dedup; every removal is checked."""
         shutil.rmtree(self.run_dir, ignore_errors=True)
-        recipe = ["--config", ROOT / "configs" / "dedup_truth.toml", "--set", f"source.0.path={self.documents.resolve()}"]
-        command = ["run", "--until", "dedup", "--quiet", *recipe, "--set", f"dedup.threshold={self.threshold}"]
-        used = run([sys.executable, ROOT / "beam_runner.py", *command, "--output", self.run_dir, *ONE_WORKER], ONE_THREAD)
+        config, source = ROOT / "configs" / "dedup_truth.toml", f"source.0.path={self.documents.resolve()}"
+        settings = ["--set", source, "--set", f"dedup.threshold={self.threshold}"]
+        options = ["--quiet", "--config", config, "--output", self.run_dir, *settings, *ONE_WORKER]
+        used = run([sys.executable, ROOT / "beam_runner.py", "run", "--until", "dedup", *map(str, options)], ONE_THREAD)
+        return Result("spanmill", self._removed(), used)
+
+    def _removed(self) -> set[int]:
+        """Exits if a row of the removals does not say the truth, or a document has two."""
         number = self._numbers()
-        removals = {number[each["doc_id"]]: (number[each["keeper_id"]], each["jaccard"]) for each in self._removals()}
-        for removed, (keeper, jaccard) in removals.items():
-            true = self.truth.similar.get(removed, {}).get(keeper, 0.0)
-            if keeper in removals or abs(true - jaccard) > FLOAT32 or true < self.threshold:
-                fate = "removed" if keeper in removals else "kept"
-                sys.exit(f"File {removed} was removed for {keeper}, which is {fate}, at {jaccard}; their similarity is {true}")
-        return Result("spanmill", removals.keys(), used)
+        table = rows(self.run_dir / "dedup" / "removals", "doc_id", "keeper_id", "jaccard")
+        removed = {number[each["doc_id"]] for each in table}
+        if len(removed) != len(table):
+            sys.exit(f"{len(table):,} rows for {len(removed):,} removed documents")
+        for file, keeper, jaccard in ((number[each["doc_id"]], number[each["keeper_id"]], each["jaccard"]) for each in table):
+            true = self.truth.similar.get(file, {}).get(keeper, 0.0)
+            if keeper in removed or true < self.threshold or abs(true - jaccard) > FLOAT32:
+                fate = "removed" if keeper in removed else "kept"
+                sys.exit(f"File {file} was removed for {keeper}, which is {fate}, at {jaccard}; their similarity is {true}")
+        return removed
 
     def order(self) -> list[int]:
         """All files, those to keep first: most stars, then longest, then least doc_id."""
@@ -113,11 +126,8 @@ class Spanmill:
             sys.exit(f"curate kept {len(number):,} of {len(self.truth.texts):,} files; {self.run_dir}/curate/decisions says why")
         return number
 
-    def _curated(self, *columns: str) -> list[dict[str, object]]:
-        return pq.read_table(self.run_dir / "curate" / "documents", columns=list(columns)).to_pylist()
-
-    def _removals(self) -> list[dict[str, object]]:
-        return pq.read_table(self.run_dir / "dedup" / "removals", columns=["doc_id", "keeper_id", "jaccard"]).to_pylist()
+    def _curated(self, *columns: str) -> list[dict[str, Any]]:
+        return rows(self.run_dir / "curate" / "documents", *columns)
 
 
 def main() -> None:
@@ -154,6 +164,12 @@ def parse() -> argparse.Namespace:
     return arguments
 
 
+def rows(folder: Path, *columns: str) -> list[dict[str, Any]]:
+    """Some columns of the Parquet files in a folder."""
+    found: list[dict[str, Any]] = pq.read_table(folder, columns=list(columns)).to_pylist()
+    return found
+
+
 def write_documents(truth: Truth, order: Sequence[int], path: Path) -> None:
     """The files for the peers; doc_id is the number in docs.parquet."""
     text = pa.array([truth.texts[each] for each in order], pa.large_string())
@@ -163,11 +179,14 @@ def write_documents(truth: Truth, order: Sequence[int], path: Path) -> None:
 def datatrove(work: Path) -> Iterator[Result]:
     """Its two ways to split words."""
     side = Datatrove(interpreter(), work / "datatrove")
-    every = set(pq.read_table(work / "documents", columns=["doc_id"])["doc_id"].to_pylist())
+    table = side.shingles(work / "documents")
+    numbers = map(int, table["doc_id"].to_pylist())
+    shingles = {number: hashes.values.to_numpy() for number, hashes in zip(numbers, table["shingles"], strict=True)}
     for name, tool in (("dedup", "datatrove, words at white space"), ("dedup-spacy", "datatrove, English words (spaCy)")):
         used = side.dedup(work / "documents", name)()
         kept = pq.read_table(side.folder / name / "kept", columns=["id"])["id"].to_pylist()
-        yield Result(tool, {int(each) for each in every.difference(kept)}, used)
+        removed = shingles.keys() - {int(each) for each in kept}
+        yield Result(tool, removed, used, nearest_kept(shingles, removed) if name == "dedup" else {})
 
 
 def datasketch(work: Path, threshold: float) -> Iterator[Result]:
@@ -196,6 +215,9 @@ def show(truth: Truth, threshold: float, results: Sequence[Result], order: Seque
         counts = f"{score.removed:8,}{len(score.wrong):7,}{score.chained:9,}"
         shares = f"{score.precision:11.2%}{score.recall:9.2%}{score.left:6,}"
         print(f"{'':11}{result.tool:32}{counts}{shares}{result.used.cpu:8.1f}", flush=True)
+        if result.own:
+            wrong = sum(nearest < threshold for nearest in result.own.values())
+            print(f"{'':11}{'    by its own words':32}{score.removed:8,}{wrong:7,}{'':9}{1 - wrong / score.removed:11.2%}")
     for result, score in zip(results, scores, strict=True):
         kept = set(order) - result.removed
         for file in score.wrong[:: max(1, len(score.wrong) // examples)][:examples] if examples else ():

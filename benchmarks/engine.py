@@ -49,7 +49,7 @@ SMALL = Path(__file__).parents[2] / "shared" / "corpora" / "small"
 
 STAGES = ("survey", "curate", "dedup", "tokenizer", "shard")
 
-MAP_STEPS = ("curate/parts", "dedup/sign", "dedup/sets", "shard/windows")
+MAP_STEPS = ("curate/parts", "signatures/sign", "dedup/sets", "shard/windows")
 """Steps that have an item for each part; the others have few, or end within a second."""
 
 UNEVEN = (64, 1, 2, 48, 1, 4, 8, 1, 32, 2, 16, 4, 1, 24, 2, 8)

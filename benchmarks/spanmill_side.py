@@ -66,7 +66,7 @@ class Line:
 
     def stage(self, name: str) -> Callable[[], Usage]:
         """Runs one stage again, with one worker."""
-        again = ["survey", name] if name == "curate" else [name]
+        again = {"curate": ["survey", name], "dedup": ["signatures", name]}.get(name, [name])
         return lambda: self._make([name], [self.run_dir / each for each in again], ONE_WORKER, ONE_THREAD)
 
     def whole(self) -> Callable[[], Usage]:

@@ -1,7 +1,7 @@
 """Which of two similar documents is the one to keep: the order in which the greedy rule visits documents.
 
 A document's priority is compared criterion by criterion, in the order of the setting `priority`; doc_id decides last, so no two are
-equal. Documents of reference corpora come before all others.
+equal. Documents of reference corpora come before all others, those of the first before those of the second.
 
     stars    more first; unknown counts as fewer than none
     length   longer first, in bytes of UTF-8
@@ -23,16 +23,17 @@ MOST: Final = 4
 """Criteria that a key has room for."""
 
 KEY: Final = np.dtype("S56")
-"""A sort key: eight bytes for reference or not, eight a criterion, sixteen of doc_id, all big-endian, so that keys compare as bytes."""
+"""A sort key: eight bytes for the corpus, eight a criterion, sixteen of doc_id, all big-endian, so that keys compare as bytes."""
 
 
-def priority_keys(criteria: Sequence[Int64], doc_id: UInt8, *, reference: bool = False) -> Rows:
+def priority_keys(criteria: Sequence[Int64], doc_id: UInt8, *, reference: bool = False, place: int = 0) -> Rows:
     """KEY[n]: sort keys, the smallest for the document to keep above all others.
 
-    `criteria`: up to MOST of int64[n], larger is better, -1 or more; `doc_id` uint8[n, 16].
+    `criteria`: up to MOST of int64[n], larger is better, -1 or more; `doc_id` uint8[n, 16]. `place`: of a
+    reference among the references, from 0.
     """
     columns = np.zeros((len(doc_id), 3 + MOST), ">u8")
-    columns[:, 0] = 0 if reference else 1
+    columns[:, 0] = place if reference else np.iinfo(np.int64).max
     for at, values in enumerate(criteria, start=1):
         columns[:, at] = np.iinfo(np.int64).max - values
     columns[:, 1 + MOST :] = np.ascontiguousarray(doc_id).view(">u8").reshape(len(doc_id), 2)

@@ -60,6 +60,7 @@ def _stage(recipe: Recipe, run_dir: str, collection: Collection) -> Stage:
     """How the work is cut, and where references lie, decide no byte of what is made."""
     config = recipe.dedup.model_dump(mode="json", exclude={"exchange", "reference"})
     config["sources"] = [source.name for source in recipe.source] if "source" in recipe.dedup.priority else []
+    config["references"] = [each.reference for each in collection.references]
     upstream = {"curate": collection.own.curate.digest, "signatures": collection.own.signatures.digest}
     for each in collection.references:
         upstream[f"reference {each.reference}"] = each.digest

@@ -38,7 +38,11 @@ DOCUMENT = np.dtype([("doc_id", "V16"), ("content_hash", "V16"), ("length", "<i8
 
 def signatures(recipe: Recipe, run_dir: str, input_dir: str, engine: Engine) -> Manifest:
     """Runs the stage; does nothing where it is up to date."""
-    curated = find(run_dir, input_dir, "curate")
+    return signatures_of(find(run_dir, input_dir, "curate"), recipe, run_dir, engine)
+
+
+def signatures_of(curated: Committed, recipe: Recipe, run_dir: str, engine: Engine) -> Manifest:
+    """The stage for a given curate stage, wherever that lies."""
     stage = Stage("signatures", run_dir, dict(recipe.dedup.signature), recipe.dedup.seed, {"curate": curated.digest})
     if made := engine.finished(stage):
         return made

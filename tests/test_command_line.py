@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+COMMANDS = ("run", "survey", "curate", "signatures", "dedup", "tokenizer", "shard", "train", "workers", "stats", "verify", "sample")
 RUNNER = [sys.executable, str(ROOT / "beam_runner.py")]
 
 
@@ -49,18 +51,28 @@ def test_help_lists_the_line_in_order_and_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
-    places = [
-        done.stdout.index(f"  {name} ")
-        for name in ("run", "curate", "dedup", "tokenizer", "shard", "train", "stats", "verify", "sample")
-    ]
+    places = [done.stdout.index(f"  {name} ") for name in COMMANDS]
     assert places == sorted(places)
 
 
 def test_every_command_has_help() -> None:
-    for name in ("run", "curate", "dedup", "tokenizer", "shard", "train", "stats", "verify", "sample"):
+    for name in COMMANDS:
         done = spanmill(name, "--help")
         assert done.returncode == 0
         assert "Usage: spanmill" in done.stdout
+
+
+def test_the_dataflow_template_knows_the_stages_in_order() -> None:
+    launch = runpy.run_path(str(ROOT / "deploy" / "dataflow" / "launch.py"))
+    metadata = json.loads((ROOT / "deploy" / "dataflow" / "metadata.json").read_text())
+    (parameter,) = (each for each in metadata["parameters"] if each["name"] == "stage")
+    stages = COMMANDS[COMMANDS.index("survey") : COMMANDS.index("train")]
+    assert launch["STAGES"] == stages
+    assert parameter["regexes"] == [f"^({'|'.join(stages)})$"]
+    in_words = f"{', '.join(stages[:-1])} {{}} {stages[-1]}"
+    assert in_words.format("or") in parameter["helpText"]
+    assert in_words.format("and") in metadata["description"]
+    assert ", ".join(f"`{stage}`" for stage in stages) in (ROOT / "docs" / "running.md").read_text()
 
 
 def test_the_whole_line(tmp_path: Path) -> None:
@@ -75,6 +87,7 @@ def test_the_whole_line(tmp_path: Path) -> None:
         "report/mixture.png",
         "tokenizer/tokenizer.json",
         "report/statistics.json",
+        "signatures/manifest.json",
     ):
         assert (out / path).stat().st_size > 0
     assert spanmill("verify", str(out)).returncode == 0
@@ -101,6 +114,7 @@ def test_the_whole_line(tmp_path: Path) -> None:
         (["run", "--output", "x", "--set", "train.stepz=1"], "Did you mean 'steps'?"),
         (["curate", "--output", "x", "--set", "source=[]", "--set", "tokenizer.weights={}"], "names no source"),
         (["crate"], "No such command 'crate'"),
+        (["run", "--output", "x", "--no-wait"], "curate, signatures, dedup, tokenizer, shard one by one"),
         (["curate", "--config", "r.toml", "--output", "x", "--runner=Nope"], "Nope"),
         (["curate", "--config", "r.toml", "--output", "nosuch://x"], "nosuch"),
     ],
@@ -123,6 +137,8 @@ def test_wrong_usage_is_explained_and_exits_with_2(
     ("arguments", "words"),
     [
         (["shard", "--output", "x"], "Run `spanmill curate` first"),
+        (["signatures", "--output", "x"], "Run `spanmill curate` first"),
+        (["dedup", "--output", "x"], "Run `spanmill curate` first"),
         (["stats", "x"], "no finished stage"),
         (["verify", "x"], "no finished stage"),
     ],

@@ -9,7 +9,7 @@ import sys
 
 from beam_runner import main
 
-STAGES = ("survey", "curate", "dedup", "tokenizer", "shard")
+STAGES = ("survey", "curate", "signatures", "dedup", "tokenizer", "shard")
 
 
 def command(arguments: list[str]) -> list[str]:

@@ -49,11 +49,12 @@ class DescribePart:
     def __call__(self, number: int) -> Receipt:
         """Writes PART.priority.npy KEY[n] and PART.sample.npy."""
         place = self.collection.places[number]
-        documents = place.documents()
+        documents, reference = place.documents(), place.corpus.reference
         keys = priority_keys(
             [self._criterion(name, place, documents) for name in self.settings.priority],
             np.ascontiguousarray(documents["doc_id"]).view(np.uint8).reshape(len(documents), 16),
-            reference=bool(place.corpus.reference),
+            reference=bool(reference),
+            place=[each.reference for each in self.collection.references].index(reference) if reference else 0,
         )
         save(self.stage.work_path(f"{number:05d}.priority.npy"), keys)
         keys = np.sort(np.delete(keys, place.removed()))
@@ -130,10 +131,14 @@ class RankRange:
         return [self.documents * 64 // self.ranges] * self.ranges
 
     def __call__(self, number: int, blocks: Iterable[bytes]) -> Receipt:
-        """Writes order/RANGE.npy: addresses of its documents, the highest priority first."""
+        """Writes order/RANGE.npy: addresses of its documents, the highest priority first.
+
+        Documents of one doc_id, which have one name and one text, go by their addresses: blocks come in any order.
+        """
         rows = gathered(blocks, KEY.itemsize // 8 + 1)
+        rows = rows[:, np.argsort(rows[-1])]
         keys = np.ascontiguousarray(rows[:-1].T).view(KEY).reshape(-1)
-        save(_order_file(self.stage, number), rows[-1].view(np.int64)[np.argsort(keys)])
+        save(_order_file(self.stage, number), rows[-1].view(np.int64)[np.argsort(keys, kind="stable")])
         return {"documents": len(keys)}
 
 

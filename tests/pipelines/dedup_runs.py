@@ -141,7 +141,7 @@ def by_the_rule(
     reference_of = {each.path: name for name, each in visited}
     for _, each in visited:
         first.setdefault(texts[each.path], each.path)
-    similar = _similar({path: text for text, path in first.items()}, threshold)
+    similar = similar_texts({path: text for text, path in first.items()}, threshold)
     place = {each.path: at for at, (_, each) in enumerate(visited)}
     out: dict[str, Removal] = {}
     for name, each in visited:
@@ -160,7 +160,7 @@ def by_the_rule(
     return out
 
 
-def _similar(texts: Mapping[str, str], threshold: float) -> dict[str, dict[str, float]]:
+def similar_texts(texts: Mapping[str, str], threshold: float) -> dict[str, dict[str, float]]:
     """All pairs at or above the threshold, both ways: by shared shingles, so that long chains cost little."""
     sets = {path: shingle_set(text) for path, text in texts.items()}
     holders: dict[tuple[bytes, ...], list[str]] = defaultdict(list)

@@ -21,6 +21,7 @@ from pipelines.dedup import dedup
 from pipelines.engine import Engine
 from pipelines.recipe import Recipe
 from pipelines.shard import shard
+from pipelines.signatures import signatures
 from pipelines.survey import survey
 from pipelines.tokenizer import tokenizer
 
@@ -40,7 +41,7 @@ OPTIONS = (
     "--sdk_container_image=europe-west4-docker.pkg.dev/some-project/images/spanmill",
 )
 
-LATER: dict[str, Callable] = {"dedup": dedup, "tokenizer": tokenizer, "shard": shard}
+LATER: dict[str, Callable] = {"signatures": signatures, "dedup": dedup, "tokenizer": tokenizer, "shard": shard}
 
 
 def make(stage: str, recipe: Recipe, run_dir: Path, made: Path) -> None:

@@ -44,7 +44,7 @@ def with_boilerplate(name: str, shared: int = 90) -> str:
 
 
 def respelled(count: int) -> Iterator[Document]:
-    """By turns the same bytes, and the same words with blanks of their own. One of the same bytes has stars, so that it is the one to stay."""
+    """By turns the same bytes, and the same words with blanks of their own. One of the former has stars, so it is to stay."""
     for i in range(count // 2):
         yield Document(f"same{i}", respaced(0), stars=1 if i == count // 3 else None)
         yield Document(f"respaced{i}", respaced(i + 1))
@@ -153,7 +153,11 @@ def test_short_documents_are_only_ever_exact_duplicates(tmp_path: Path) -> None:
     documents = [Document(f"{count}begin", " ".join(WORDS[:count])) for count in range(1, 11)]
     for count in range(11):
         text = " ".join(f"n{count}w{i}" for i in range(count))
-        documents += [Document(f"{count}a", text, stars=2), Document(f"{count}b", text), Document(f"{count}c", f"{text} \n", stars=1)]
+        documents += [
+            Document(f"{count}a", text, stars=2),
+            Document(f"{count}b", text),
+            Document(f"{count}c", f"{text} \n", stars=1),
+        ]
         documents.append(Document(f"{count}d", f"{'#' * count}alone {text}!"))
     run_dedup(recipe_values(write_documents(tmp_path / "code.parquet", documents)), tmp_path / "run")
     found = removals(tmp_path / "run")
@@ -222,7 +226,20 @@ STRANGE = {
 
 def test_strange_texts_and_ids_follow_the_rule(tmp_path: Path) -> None:
     """Each text twice; lone surrogates and NULs, which are no text, go before: they are quarantined."""
-    names = ["plain", "a/../b\\c", "line\nend", "tab\t", "'; drop table", "", " ", "\u202e", "🦀" * 50, "x" * 5_000, "漢", "\x1b[31m"]
+    names = [
+        "plain",
+        "a/../b\\c",
+        "line\nend",
+        "tab\t",
+        "'; drop table",
+        "",
+        " ",
+        "\u202e",
+        "🦀" * 50,
+        "x" * 5_000,
+        "漢",
+        "\x1b[31m",
+    ]
     rows = [
         {"path": f"{name}|{copy}|{names[(at + copy) % len(names)]}", "text": text, "stars": copy}
         for at, (name, text) in enumerate(STRANGE.items())

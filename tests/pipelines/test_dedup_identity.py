@@ -30,19 +30,20 @@ from dedup_runs import (
 from made_up_corpus import source_file
 from run_the_line import QUIET
 
+from dedup.banding import banding
 from pipelines.curate import curate
 from pipelines.dedup import dedup
-from pipelines.dedup_settings import ExchangeSettings
+from pipelines.dedup_steps.layout import HASH_ROW, NODE_ROW, PRIORITY_ROW, VERDICT_ROW, layout_of
 from pipelines.engine import Engine
 from pipelines.recipe import Recipe, load
 from pipelines.signatures import signatures
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "small_corpus.toml"
 
-BANDS = 12
+BANDS = 10
 
-TINY = 5_000
-"""Bytes of an exchange, far below what settings allow: every exchange of 500 documents is then done in several passes."""
+TINY = 8_000
+"""Bytes of an exchange, far below what settings allow: nearly every exchange of 700 documents is then done in several passes."""
 
 
 def family(rng: random.Random, name: str) -> list[Document]:
@@ -71,20 +72,26 @@ def documents() -> list[Document]:
     return out
 
 
+AGAIN = {"again", "also"}
+"""Paths that name several documents each."""
+
+TWICE = [Document(f"twice{i}", f"written in two equal files, {i} words and more {i}") for i in range(9)]
+"""Of two files of the same bytes."""
+
+
 def write_corpus(root: Path, files: int = 5, order: int = 0) -> Path:
     """The documents in several files, of which two are equal, in an order and with names that `order` decides."""
     rows = documents()
     random.Random(order).shuffle(rows)
     for number in range(files):
         write_documents(root / f"code/{(number + order) % 7}-{number}.parquet", rows[number::files], rows_a_group=15)
-    twice = [Document(f"twice{i}", f"written in two equal files, {i} words and more {i}") for i in range(9)]
     for name in (f"{order}x", f"{9 - order}y"):
-        write_documents(root / f"code/{name}.parquet", twice)
+        write_documents(root / f"code/{name}.parquet", TWICE)
     return root / "code"
 
 
 def settings(corpus: Path, part_bytes: int = 30_000, **exchange: Any) -> dict[str, Any]:
-    signature = {"num_perm": 64, "bands": BANDS, "rows": 4}
+    signature = {"num_perm": 32, "bands": BANDS, "rows": 3}
     return recipe_values(corpus, part_bytes=part_bytes, **signature, exchange=exchange)
 
 
@@ -114,19 +121,20 @@ def signed(made: Path, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def test_the_corpus_has_all_that_dedup_meets(made: Path) -> None:
-    found = removals(made)
-    kinds = [each.kind for each in found.values()]
+def test_the_corpus_has_all_that_dedup_meets(made: Path, signed: Path, corpus: Path) -> None:
+    """Few bands lose some pairs. With the bands that are the default the outcome is that of the rule in plain Python."""
+    assert len(list((made / "curate/documents").iterdir())) >= 10
+    rule = by_the_rule(kept_by_curate(made), {each.path: each.text for each in documents() + TWICE}, 0.7)
+    dedup(Recipe(**recipe_values(corpus)), str(signed), "", ENGINE)
+    found, few = removals(signed), removals(made)
+    assert {path: each for path, each in found.items() if path not in AGAIN} == rule
+    assert len(few.keys() ^ rule.keys() - AGAIN) <= 0.05 * len(rule)
+    kinds = [each.kind for each in rule.values()]
     assert min(kinds.count("exact"), kinds.count("near")) >= 50
-    rule = by_the_rule(kept_by_curate(made), {each.path: each.text for each in documents()}, 0.7)
-    assert len(rule.keys() - found.keys()) <= 0.03 * len(rule)  # 12 bands of 4 rows lose some
-    parts = len(list((made / "curate/documents").iterdir()))
-    assert parts >= 10
 
 
 EXCHANGES: list[tuple[int, dict[str, Any]]] = [
-    (TINY, {}),
-    (TINY, {"components": "stars"}),
+    (TINY, {"components": "stars", "star_rounds": 8}),
     (2**20, {"components": "scipy", "bands": 1}),
     (2**20, {"components": "stars", "bands": BANDS // 4}),
     (2**28, {"components": "stars", "bands": BANDS, "star_rounds": 11}),
@@ -140,21 +148,16 @@ def test_how_the_work_is_cut_changes_no_byte(made: Path, signed: Path, corpus: P
     assert committed(signed) == committed(made)
 
 
-def test_tiny_exchanges_do_everything_in_passes(made: Path, corpus: Path) -> None:
-    """Else the tests above would show less than they say."""
-    from dedup.banding import banding
-    from pipelines.dedup import _parts_a_pass
-    from pipelines.dedup_steps.layout import HASH_ROW, PRIORITY_ROW, layout_of
-
+def test_tiny_exchanges_are_done_in_passes(made: Path, corpus: Path) -> None:
+    """Else the test above would show less than it says."""
     recipe = with_bytes(Recipe(**settings(corpus)), TINY)
     layout = layout_of(len(kept_by_curate(made)), banding(recipe.dedup), recipe.dedup.exchange)
     assert len(layout.passes("rank", PRIORITY_ROW).names) >= 4
     assert len(layout.passes("same", HASH_ROW).names) >= 2
-    assert _parts_a_pass(layout, 20) <= 15
+    assert all(len(layout.spread("number", 10, size).names) >= 2 for size in (NODE_ROW, VERDICT_ROW))
     assert len(layout.band_passes()) == BANDS
     assert all(len(passes.names) >= 2 for passes in layout.band_passes().values())
     assert layout.pair_ranges >= 100
-    assert ExchangeSettings.model_fields["bytes"].metadata[0].ge == 2**20
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -170,7 +173,7 @@ def test_bundles_that_run_twice_and_half_way_change_no_byte(
 ) -> None:
     monkeypatch.setenv(retrying_runner.RECEIPTS, str(signed))
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    recipe = with_bytes(Recipe(**settings(corpus, components="stars", bands=4, star_rounds=8)), 20 * TINY)
+    recipe = with_bytes(Recipe(**settings(corpus, components="stars", bands=5, star_rounds=6)), 200_000)
     dedup(recipe, str(signed), "", Engine(("--runner=retrying_runner.RetryingRunner",), QUIET))
     assert committed(signed) == committed(made)
 
@@ -186,12 +189,17 @@ def test_neither_parts_nor_files_nor_their_names_change_a_removal(
     assert all(ours[name] == theirs[name] for name in names)
 
 
-def test_renamed_files_change_no_byte(made: Path, corpus: Path, tmp_path: Path) -> None:
+def test_renamed_files_change_no_byte_but_the_digest_of_the_table_that_names_them(made: Path, corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
     for at, path in enumerate(sorted(corpus.iterdir())):
-        (tmp_path / "code").mkdir(exist_ok=True)
         shutil.copy(path, tmp_path / f"code/{99 - at}.parquet")
     run_dedup(settings(tmp_path / "code"), tmp_path / "run")
-    assert committed(tmp_path / "run") == committed(made)
+    ours, theirs = committed(tmp_path / "run"), committed(made)
+    manifests = [json.loads(each.pop("manifest.json")) for each in (ours, theirs)]
+    assert ours == theirs
+    digests = [each.pop("upstream") for each in manifests]
+    assert manifests[0] == manifests[1]
+    assert digests[0]["signatures"] == digests[1]["signatures"]
 
 
 SCRIPT = """
@@ -205,18 +213,16 @@ dedup(with_bytes(Recipe(**json.loads(sys.argv[3])), int(sys.argv[4])), sys.argv[
 """
 
 
-def run_until(run_dir: Path, values: dict[str, Any], size: int, receipts: int) -> int | None:
-    """Runs dedup in a process of its own, which is killed when it has left so many more receipts; its exit code, if it ends before."""
+def kill_after(run_dir: Path, values: dict[str, Any], size: int, receipts: int) -> None:
+    """Runs dedup in a process of its own, which is killed when it has left so many more receipts."""
     command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), str(run_dir), json.dumps(values), str(size)]
     process = subprocess.Popen(command, start_new_session=True)
     before = count_receipts(run_dir)
     while process.poll() is None and count_receipts(run_dir) < before + receipts:
         time.sleep(0.005)
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        return None
-    return process.returncode
+    assert process.poll() is None, "the stage ended before it was killed"
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def count_receipts(run_dir: Path) -> int:
@@ -225,28 +231,27 @@ def count_receipts(run_dir: Path) -> int:
     return sum(name[:8].isdigit() and name.endswith(".json") for name in names)
 
 
+LAYOUTS: list[tuple[int, dict[str, Any]]] = [
+    (100_000, {"components": "stars", "bands": 4, "star_rounds": 8}),
+    (2**20, {"bands": 3}),
+    (400_000, {"components": "scipy"}),
+]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "layouts",
-    [
-        [(20 * TINY, {"components": "stars", "bands": 3})],
-        [(20 * TINY, {"components": "stars", "bands": 3}), (2**20, {"bands": 4}), (50 * TINY, {"components": "scipy"})],
-    ],
-    ids=["the same settings", "others each time"],
+    ("layouts", "kills", "receipts"), [(LAYOUTS[:1], 6, 50), (LAYOUTS, 5, 25)], ids=["the same", "other layouts"]
 )
 def test_a_killed_run_ends_with_the_same_bytes(
-    made: Path, signed: Path, corpus: Path, layouts: Sequence[tuple[int, dict[str, Any]]]
+    made: Path, signed: Path, corpus: Path, layouts: Sequence[tuple[int, dict[str, Any]]], kills: int, receipts: int
 ) -> None:
     """`kill -9` at moments spread over the stage, then the same command, or one that cuts the work in another way."""
-    kills = 0
-    for attempt in range(40):
-        size, exchange = layouts[attempt % len(layouts)]
-        code = run_until(signed, settings(corpus, **exchange), size, receipts=25)
-        if code is not None:
-            break
-        kills += 1
-    assert code == 0
-    assert kills >= 5
+    for number in range(kills):
+        size, exchange = layouts[number % len(layouts)]
+        kill_after(signed, settings(corpus, **exchange), size, receipts)
+        assert not (signed / "dedup/manifest.json").exists()
+    size, exchange = layouts[kills % len(layouts)]
+    dedup(with_bytes(Recipe(**settings(corpus, **exchange)), size), str(signed), "", ENGINE)
     assert committed(signed) == committed(made)
 
 

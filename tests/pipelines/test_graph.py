@@ -13,7 +13,7 @@ from run_the_line import QUIET, run
 from pipelines.engine import Engine
 from pipelines.recipe import Recipe
 
-STAGES = ["survey", "curate", "dedup", "tokenizer", "shard"]
+STAGES = ["survey", "curate", "signatures", "dedup", "tokenizer", "shard"]
 
 
 class SpyingEngine(Engine):

@@ -101,7 +101,7 @@ def test_statistics_agree_with_the_manifests(made: Path) -> None:
 def test_a_second_run_gives_the_same_bytes(made: Path, recipe: Recipe, engine: Engine, tmp_path: Path) -> None:
     run(recipe, tmp_path, engine)
     assert digests(tmp_path) == digests(made)
-    for stage in ("curate", "dedup", "tokenizer", "shard"):
+    for stage in ("curate", "signatures", "dedup", "tokenizer", "shard"):
         assert (tmp_path / stage / "manifest.json").read_bytes() == (made / stage / "manifest.json").read_bytes()
 
 
@@ -183,7 +183,7 @@ def _receipts(run_dir: Path) -> int:
     names = [name for folder, _, found in os.walk(run_dir) if ".progress" in folder for name in found]
     receipts = sum(name[:8].isdigit() and name.endswith(".json") for name in names)
     return receipts + 1000 * sum(
-        (run_dir / stage / "manifest.json").exists() for stage in ("curate", "dedup", "tokenizer", "shard")
+        (run_dir / stage / "manifest.json").exists() for stage in ("curate", "signatures", "dedup", "tokenizer", "shard")
     )
 
 

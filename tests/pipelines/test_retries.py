@@ -20,6 +20,6 @@ def test_bundles_that_run_twice_and_half_way_give_the_same_bytes(
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     run(Recipe(**recipe_values(corpus)), tmp_path / "run", Engine(("--runner=retrying_runner.RetryingRunner",), QUIET))
     assert digests(tmp_path / "run") == digests(made)
-    for stage in ("curate", "dedup", "tokenizer", "shard"):
+    for stage in ("curate", "signatures", "dedup", "tokenizer", "shard"):
         assert (tmp_path / "run" / stage / "manifest.json").read_bytes() == (made / stage / "manifest.json").read_bytes()
     assert all(count >= 20 for count in retrying_runner.COUNTS.values()), retrying_runner.COUNTS

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from stages import CONTEXT, metadata_for, segments_of, write_stage
 
 from contracts.errors import ShardError, StageError
-from contracts.schemas import shard_schema
+from contracts.schemas import FORMAT_VERSION, shard_schema
 from sharding.segments import SegmentTable
 from sharding.shards import Shard, ShardMetadata, open_shards, token_dtype, write_shard
 
@@ -119,7 +119,7 @@ def test_foreign_arrow_files_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"format_version": 2}, "format version 2; this Spanmill reads 1"),
+        ({"format_version": FORMAT_VERSION - 1}, f"format version {FORMAT_VERSION - 1}; this Spanmill reads {FORMAT_VERSION}"),
         ({"vocab_size": "1000"}, "'vocab_size' is '1000'; the type int is allowed"),
         ({"extra": 1}, "missing or unknown: extra"),
         ({"context_length": 0}, "must be 1 or more"),
