@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from contracts.errors import ConfigError
 from dedup.banding import Banding
 from pipelines.dedup_settings import ExchangeSettings
 from pipelines.graph import BlockWork, Emit, Exchange
@@ -106,9 +107,20 @@ DOCUMENTS_A_BUCKET = 4_000_000
 """Documents whose removals share a file. Part of the format: it decides the names of files, so it depends on the corpus alone."""
 
 
+MOST_PASSES = 2_000
+"""Exchanges over the bands that one job may have: its graph grows by 8 kB with each."""
+
+
 def layout_of(documents: int, bands: Banding, settings: ExchangeSettings) -> Layout:
-    """The layout for a number of documents."""
-    return Layout(documents, bands.bands, settings)
+    """The layout for a number of documents. Raises ConfigError if it would take too many passes."""
+    layout = Layout(documents, bands.bands, settings)
+    passes = sum(len(each.names) for each in layout.band_passes().values())
+    if passes > MOST_PASSES:
+        raise ConfigError(
+            f"dedup.exchange.bytes = {settings.bytes:,} would take {passes:,} passes over the bands of {documents:,} documents, at most "
+            f"{MOST_PASSES:,} are made: set it to {settings.bytes * -(-passes // MOST_PASSES) * 2:,} or more."
+        )
+    return layout
 
 
 def share_of(value: Array, shares: int) -> Array:

@@ -20,30 +20,33 @@ doc_ids = st.lists(few_bytes, min_size=16, max_size=16).map(b"".join) | st.sampl
 )
 licenses = st.lists(st.sampled_from(NAMES), max_size=3, unique=True)
 
-Document = tuple[list[int], bytes, bool]
-"""criteria, doc_id, whether it is a reference"""
+Document = tuple[list[int], bytes, int]
+"""criteria, doc_id, place of its reference among the references"""
+
+OWN = 3
+"""Stands for the place of what is no reference."""
 
 
 def documents(criteria: int) -> st.SearchStrategy[list[Document]]:
-    one = st.tuples(st.lists(values, min_size=criteria, max_size=criteria), doc_ids, st.booleans())
+    one = st.tuples(st.lists(values, min_size=criteria, max_size=criteria), doc_ids, st.integers(0, OWN))
     return st.lists(one, max_size=20, unique_by=lambda document: document[1])
 
 
 def keys_of(found: list[Document]) -> npt.NDArray[np.bytes_]:
     """Made reference by reference and part by part, as the stage does."""
     keys = np.empty(len(found), KEY)
-    for reference in (True, False):
-        mine = [place for place, document in enumerate(found) if document[2] == reference]
-        columns = zip(*(found[place][0] for place in mine), strict=True) if mine else []
-        ids = np.frombuffer(b"".join(found[place][1] for place in mine), np.uint8).reshape(-1, 16)
-        keys[mine] = priority_keys([np.array(column, np.int64) for column in columns], ids, reference=reference)
+    for place in range(OWN + 1):
+        mine = [at for at, document in enumerate(found) if document[2] == place]
+        columns = [np.array(column, np.int64) for column in zip(*(found[at][0] for at in mine), strict=True)]
+        ids = np.frombuffer(b"".join(found[at][1] for at in mine), np.uint8).reshape(-1, 16)
+        keys[mine] = priority_keys(columns, ids, reference=True, place=place) if place < OWN else priority_keys(columns, ids)
     return keys
 
 
 @given(found=st.integers(0, MOST).flatmap(documents))
 def test_keys_sort_as_tuples_do(found: list[Document]) -> None:
     keys = keys_of(found)
-    order = sorted(range(len(found)), key=lambda at: (not found[at][2], [-value for value in found[at][0]], found[at][1]))
+    order = sorted(range(len(found)), key=lambda at: (found[at][2], [-value for value in found[at][0]], found[at][1]))
     assert np.argsort(keys).tolist() == order
     assert np.unique(keys).tolist() == keys[order].tolist()
     for cut in range(len(order)):
@@ -59,10 +62,12 @@ def test_a_key_ends_with_the_doc_id(found: list[Document]) -> None:
     ]
 
 
-def test_references_come_before_all_others() -> None:
+def test_references_come_before_all_others_in_their_order() -> None:
     zero, last = np.zeros((1, 16), np.uint8), np.full((1, 16), 255, np.uint8)
     best, worst = np.array([2**63 - 1]), np.array([-1])
-    assert priority_keys([worst], last, reference=True) < priority_keys([best], zero)
+    of_references = [priority_keys([worst], last, reference=True, place=place) for place in (0, 1, 255, 256)]
+    better = [priority_keys([best], zero, reference=True, place=place) for place in (1, 255, 256)] + [priority_keys([best], zero)]
+    assert all(one < other for one, other in zip(of_references, better, strict=True))
 
 
 def test_no_documents() -> None:

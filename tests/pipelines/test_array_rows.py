@@ -229,7 +229,8 @@ def test_gather_finds_rows_in_the_files_of_their_parts(
 def test_a_file_that_was_replaced_is_read_anew(base: str) -> None:
     """Of the same length, at once: the clock of files is coarse."""
     path = join(base, "replaced.npy")
-    for array in [np.arange(8), np.arange(8, dtype=np.float64), np.arange(16, dtype=np.uint32).reshape(4, 4)] * 20:
+    arrays: list[Array] = [np.arange(8), np.arange(8, dtype=np.float64), np.arange(16, dtype=np.uint32).reshape(4, 4)]
+    for array in arrays * 20:
         save(path, array)
         assert_same(read_rows(path, np.array([3])), array[[3]])
         assert_same(read_span(path, 0, 2), array[:2])

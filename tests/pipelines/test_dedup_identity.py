@@ -72,11 +72,11 @@ def documents() -> list[Document]:
     return out
 
 
-AGAIN = {"again", "also"}
-"""Paths that name several documents each."""
-
 TWICE = [Document(f"twice{i}", f"written in two equal files, {i} words and more {i}") for i in range(9)]
 """Of two files of the same bytes."""
+
+AGAIN = {"again", "also", *(each.path for each in TWICE)}
+"""Paths that name several documents each."""
 
 
 def write_corpus(root: Path, files: int = 5, order: int = 0) -> Path:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.errors import ConfigError
 from dedup.banding import Banding
 from pipelines.dedup_settings import ExchangeSettings
 from pipelines.dedup_steps.layout import (
@@ -236,3 +237,9 @@ def test_rows_come_as_they_were_dealt_and_marked(item: list[int], wanted: set[in
         assert records([block[1:]], EDGE).tobytes() == mine.tobytes()
     whole = records((blocks[each][1:] for each in sorted(blocks)), EDGE)
     assert len(whole) == sum(other in wanted for other in item)
+
+
+def test_a_budget_that_is_absurd_for_the_corpus_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"exchange\.bytes = 1,048,576 would take [\d,]+ passes .* at most 2,000"):
+        layout_of(10**9, Banding(51, 5), ExchangeSettings(bytes=2**20))
+    assert layout_of(10**9, Banding(51, 5), ExchangeSettings(bytes=2**30)).band_passes()
