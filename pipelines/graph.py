@@ -243,15 +243,20 @@ class _DealPlaces(_OnStage):
 
 
 class _Emit(_OnStage):
+    _wanted: list[int] | None = None
+
     def process(self, group: tuple[bytes, Iterable[bytes]]) -> Iterator[tuple[bytes, bytes]]:
         step, dealt = self.step, _number(group)
         with carried(), stopping(self.session):
             # If this runs again after some items were done, these lack their blocks; they also have receipts and are not done again.
-            wanted = self.missing()
+            # Looked up once: items that are done by now get blocks for nothing, and one look for each place would be their square.
+            if self._wanted is None:
+                self._wanted = self.missing()
             if dealt == NOBODY:
-                yield from ((_key(number), b"") for number in (*wanted, NOBODY))
-            for place in self.taken(dealt, f"{step.name}-emit", _largest_first(step.emit.sizes())):
-                yield from ((_key(number), block) for number, block in step.emit(place, wanted))
+                yield from ((_key(number), b"") for number in (*self._wanted, NOBODY))
+            places = _largest_first(step.emit.sizes()) if self.session.lanes and dealt != NOBODY else ()
+            for place in self.taken(dealt, f"{step.name}-emit", places):
+                yield from ((_key(number), block) for number, block in step.emit(place, self._wanted))
 
 
 class _DoBlocks(_OnStage):

@@ -13,7 +13,7 @@ import numpy as np
 
 from dedup.banding import Banding
 from dedup.exact import first_of_equals
-from dedup.lsh import band_keys
+from dedup.lsh import all_band_keys
 from pipelines.dedup_steps.collection import Collection
 from pipelines.dedup_steps.layout import HASH_ROW, Passes, deal, gathered, share_of
 from pipelines.rows import addresses, load, parts_of, read_span, rows_of, save
@@ -106,11 +106,10 @@ class MakeKeys:
         alone = (nodes >= 0) & (place.documents()["shingles"] > 0)
         alone[copies] = False
         rows = np.flatnonzero(alone)
-        values = place.signatures()[rows]
-        keys = [band_keys(values, self.bands, band) for band in range(self.bands.bands)]
+        keys = all_band_keys(place.signatures()[rows], self.bands)
         save(self.stage.work_path(f"{number:05d}.copies.npy"), copies)
         save(self.stage.work_path(f"{number:05d}.banded.npy"), nodes[rows])
-        save(self.stage.work_path(f"{number:05d}.keys.npy"), np.concatenate(keys))
+        save(self.stage.work_path(f"{number:05d}.keys.npy"), keys.reshape(-1))
         return {"copies": len(copies), "banded": len(rows)}
 
 

@@ -15,11 +15,14 @@ from dedup.keepers import components
 from pipelines.dedup_settings import ExchangeSettings
 from pipelines.dedup_steps.pairs import EDGE, edge_file
 from pipelines.graph import Once
-from pipelines.rows import Array, load, save
+from pipelines.rows import Array, load_many, save
 from pipelines.stage import Receipt, Stage
 
 EDGE_MEMORY = 100
 """Bytes of memory that an edge takes while components are found in one process."""
+
+ONE_WORKER = 2 * 2**30
+"""Bytes that one worker may take for it, however much an exchange may hold: that is the memory of a whole cluster."""
 
 BATCH_EDGES = 1_000_000
 """Edges of a batch, about; a larger component is a batch of its own."""
@@ -47,10 +50,10 @@ class GroupEdges(Once):
         """Writes batches/BATCH.npy EDGE[p], unless the rounds have to."""
         measured = self.stage.all_receipts("measure", self.pair_ranges)
         edges = sum(receipt["edges"] for receipt in measured)
-        fits = edges * EDGE_MEMORY <= self.settings.bytes
+        fits = edges * EDGE_MEMORY <= min(self.settings.bytes, ONE_WORKER)
         if with_stars(self.settings, self.documents) and not (self.settings.components == "auto" and fits):
             return {"edges": edges, "batches": self.star_batches, "method": "stars"}
-        every = [load(edge_file(self.stage, each)) for each in range(self.pair_ranges)]
+        every = load_many([edge_file(self.stage, each) for each in range(self.pair_ranges)])
         batches = _batches(np.concatenate([np.empty(0, EDGE), *every]))
         for batch, rows in enumerate(batches):
             save(batch_file(self.stage, batch), rows)

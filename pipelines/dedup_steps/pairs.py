@@ -27,7 +27,7 @@ from pipelines.dedup_steps.collection import Collection
 from pipelines.dedup_steps.layout import MATCH_BYTES, Passes, deal, gathered
 from pipelines.dedup_steps.match import match_file
 from pipelines.dedup_steps.rank import Order
-from pipelines.rows import Array, gather, load, parts_of, read_plain, read_spans, rows_of, save
+from pipelines.rows import Array, gather, load, load_many, parts_of, read_plains, read_slices, rows_of, save
 from pipelines.stage import Receipt, Stage
 
 Int64 = npt.NDArray[np.int64]
@@ -65,12 +65,13 @@ class JoinPairs:
     def setup(self) -> None:
         """Reads where in each file the pairs of each range begin: 8 bytes a file and range."""
         self._files = [match_file(self.stage, passes.name, each) for passes in self.matches for each in range(passes.items)]
-        self._starts = [load(f"{path}.starts.npy") for path in self._files]
+        self._starts = load_many([f"{path}.starts.npy" for path in self._files])
 
     def __call__(self, number: int) -> Receipt:
         """Writes pairs/RANGE.npy PLACED[p], the similarity estimated."""
-        slices = zip(self._files, self._starts, strict=True)
-        found = joined(*(read_plain(path, MATCH, int(starts[number]), int(starts[number + 1])) for path, starts in slices))
+        files = zip(self._files, self._starts, strict=True)
+        slices = [(path, int(starts[number]), int(starts[number + 1])) for path, starts in files]
+        found = joined(*read_plains(slices, MATCH))
         nodes, place = np.unique(np.concatenate([found["better"], found["worse"]]), return_inverse=True)
         address = self.order.addresses(nodes)[place].reshape(2, len(found))
         kept = [np.empty(0, PLACED)]
@@ -188,13 +189,9 @@ class MeasurePairs:
         )
         bounds = np.concatenate([better, worse])[first]
         offsets = np.concatenate([[0], np.cumsum(np.diff(bounds)[:, 0])])
-        values = np.empty(int(offsets[-1]), np.uint64)
-        part = parts_of(address)
-        for number in np.unique(part).tolist():
-            mine = np.flatnonzero(part == number)
-            sets = read_spans(sets_file(self.stage, number), list(map(tuple, bounds[mine].tolist())))
-            for start, shingles in zip(offsets[mine].tolist(), sets, strict=True):
-                values[start : start + len(shingles)] = shingles
+        slices = zip(parts_of(address).tolist(), bounds.tolist(), strict=True)
+        sets = read_slices([(sets_file(self.stage, part), *span) for part, span in slices], np.dtype(np.uint64))
+        values = np.concatenate([np.empty(0, np.uint64), *sets])
         return jaccard(values, offsets, place.reshape(2, len(pairs)).T)
 
 

@@ -15,15 +15,18 @@ import numpy as np
 import numpy.typing as npt
 
 from dedup.config import DedupSettings
-from dedup.priority import KEY, license_places, priority_keys
+from dedup.priority import KEY, doc_ids, license_places, priority_keys
 from pipelines.corpus import column, read_part
 from pipelines.dedup_steps.collection import Collection, Place
 from pipelines.dedup_steps.layout import Passes, deal, gathered
 from pipelines.graph import Once
-from pipelines.rows import Array, addresses, load, parts_of, read_rows, rows_of, save
+from pipelines.rows import Array, addresses, load, load_many, parts_of, read_rows_of, rows_of, save
 from pipelines.stage import Receipt, Stage
 
 Int64 = npt.NDArray[np.int64]
+
+ORDERED = np.dtype([("address", "<i8"), ("doc_id", "V16")])
+"""A document of the order: where it is, and its name."""
 
 SAMPLE_EVERY = 1024
 """Documents for each of the sample that ranges are cut by. A range is then within a few parts in a hundred of its share."""
@@ -89,7 +92,7 @@ class ChooseSplitters(Once):
         """Writes splitters.npy KEY[ranges - 1]."""
         places = self.collection.places
         described = self.stage.all_receipts("describe", len(places))
-        samples = [load(self.stage.work_path(f"{part:05d}.sample.npy")) for part in range(len(places))]
+        samples = load_many([self.stage.work_path(f"{part:05d}.sample.npy") for part in range(len(places))])
         every = np.sort(np.concatenate([np.empty(0, KEY), *samples]))
         cuts = np.arange(1, self.ranges) * len(every) // self.ranges
         save(self.stage.work_path("splitters.npy"), every[cuts] if len(every) else np.empty(0, KEY))
@@ -131,14 +134,17 @@ class RankRange:
         return [self.documents * 64 // self.ranges] * self.ranges
 
     def __call__(self, number: int, blocks: Iterable[bytes]) -> Receipt:
-        """Writes order/RANGE.npy: addresses of its documents, the highest priority first.
+        """Writes order/RANGE.npy ORDERED[n]: its documents, the highest priority first.
 
         Documents of one doc_id, which have one name and one text, go by their addresses: blocks come in any order.
         """
         rows = gathered(blocks, KEY.itemsize // 8 + 1)
         rows = rows[:, np.argsort(rows[-1])]
         keys = np.ascontiguousarray(rows[:-1].T).view(KEY).reshape(-1)
-        save(_order_file(self.stage, number), rows[-1].view(np.int64)[np.argsort(keys, kind="stable")])
+        order = np.argsort(keys, kind="stable")
+        ordered = np.empty(len(keys), ORDERED)
+        ordered["address"], ordered["doc_id"] = rows[-1].view(np.int64)[order], doc_ids(keys[order])
+        save(_order_file(self.stage, number), ordered)
         return {"documents": len(keys)}
 
 
@@ -159,13 +165,20 @@ class Order:
 
     def addresses(self, nodes: Int64) -> Int64:
         """int64[k]: where each node's document is."""
+        return np.ascontiguousarray(self.documents(nodes)["address"])
+
+    def documents(self, nodes: Int64) -> Array:
+        """ORDERED[k]: each node's document."""
         firsts = self.firsts()
-        out = np.empty(len(nodes), np.int64)
+        out = np.empty(len(nodes), ORDERED)
         range_of = np.searchsorted(firsts, nodes, side="right") - 1
         order = np.argsort(range_of, kind="stable")
         numbers, starts = np.unique(range_of[order], return_index=True)
-        for number, mine in zip(numbers.tolist(), np.split(order, starts[1:]), strict=False):
-            out[mine] = read_rows(_order_file(self.stage, number), nodes[mine] - firsts[number])
+        places = np.split(order, starts[1:]) if len(numbers) else []
+        ranges = zip(numbers.tolist(), places, strict=True)
+        files = [(_order_file(self.stage, number), nodes[mine] - firsts[number]) for number, mine in ranges]
+        for mine, found in zip(places, read_rows_of(files, ORDERED), strict=True):
+            out[mine] = found
         return out
 
 
@@ -184,7 +197,7 @@ class EmitNumbers:
 
     def __call__(self, place: int, wanted: Sequence[int]) -> Iterator[tuple[int, bytes]]:
         """Blocks of 2 columns: row and node."""
-        address = load(_order_file(self.order.stage, place))
+        address = np.ascontiguousarray(load(_order_file(self.order.stage, place))["address"])
         nodes = self.order.firsts()[place] + np.arange(len(address))
         yield from deal(parts_of(address), [rows_of(address), nodes], wanted)
 

@@ -20,17 +20,13 @@ from pipelines.corpus import read_part
 from pipelines.dedup_steps.collection import Collection
 from pipelines.dedup_steps.layout import Passes, deal, deal_rows, gathered, records, share_of
 from pipelines.dedup_steps.settle import SETTLED, settled_file
-from pipelines.rows import Array, gather, load, parts_of, rows_of
-from pipelines.signatures import DOCUMENT
+from pipelines.rows import Array, load, parts_of, rows_of
 from pipelines.stage import Receipt, Stage
 from pipelines.storage import write_parquet
 
-NAMED = np.dtype([("doc_id", "V16"), ("keeper_id", "V16"), *SETTLED.descr])
-"""A removal with its names."""
-
 KEPT = np.dtype([("keeper_id", "V16"), ("keeper_address", "<i8")])
 
-NAMED_KIND, KEPT_KIND = b"r", b"k"
+REMOVED_KIND, KEPT_KIND = b"r", b"k"
 
 CAUSES = ("exact", "near", "reference")
 """Why a document is gone: "reference" where its keeper, exact or near, is of a reference."""
@@ -53,16 +49,11 @@ class EmitRemovals:
         return [receipt["removals"] for receipt in self.settle.receipts(self.stage)]
 
     def __call__(self, place: int, wanted: Sequence[int]) -> Iterator[tuple[int, bytes]]:
-        """Blocks of NAMED or KEPT rows, marked."""
+        """Blocks of SETTLED or KEPT rows, marked."""
         settled = load(settled_file(self.stage, place))
-        named = np.empty(len(settled), NAMED)
-        for name in SETTLED.names or ():
-            named[name] = settled[name]
-        for name, address in (("doc_id", settled["address"]), ("keeper_id", settled["keeper_address"])):
-            named[name] = gather(address, self.collection.document_file, DOCUMENT)["doc_id"]
         kept = np.empty(len(settled), KEPT)
-        kept["keeper_id"], kept["keeper_address"] = named["keeper_id"], named["keeper_address"]
-        yield from deal_rows(share_of(_halves(named["doc_id"])[0], self.buckets), NAMED_KIND, named, wanted)
+        kept["keeper_id"], kept["keeper_address"] = settled["keeper_id"], settled["keeper_address"]
+        yield from deal_rows(share_of(_halves(settled["doc_id"])[0], self.buckets), REMOVED_KIND, settled, wanted)
         yield from deal_rows(share_of(_halves(kept["keeper_id"])[0], self.buckets), KEPT_KIND, kept, wanted)
 
 
@@ -81,7 +72,7 @@ class WriteBucket:
     def __call__(self, number: int, blocks: Iterable[bytes]) -> Receipt:
         """Writes removals/BUCKET.parquet, ordered by doc_id."""
         every = list(blocks)
-        rows = records((block[1:] for block in every if block[:1] == NAMED_KIND), NAMED)
+        rows = records((block[1:] for block in every if block[:1] == REMOVED_KIND), SETTLED)
         high, low = _halves(rows["doc_id"])
         rows = rows[np.lexsort((low, high))]
         name = f"removals/{number:05d}.parquet"

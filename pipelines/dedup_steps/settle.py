@@ -28,10 +28,13 @@ from pipelines.storage import write_bytes
 PLACED_COPY = np.dtype([*COPY.descr, ("keeper_address", "<i8")])
 
 SETTLED = np.dtype(
-    [("address", "<i8"), ("keeper_address", "<i8"), ("jaccard", "<f8"), ("band", "<i2"), ("near", "?"), ("reference", "?")]
+    [
+        *(("doc_id", "V16"), ("keeper_id", "V16"), ("address", "<i8"), ("keeper_address", "<i8")),
+        *(("jaccard", "<f8"), ("band", "<i2"), ("near", "?"), ("reference", "?")),
+    ]
 )
-"""A removal: where the document and its keeper are, their similarity, the first band that they share (-1: exact), whether it is a near-
-duplicate, and whether the keeper is of a reference."""
+"""A removal: names of the document and its keeper, and where they are; their similarity, the first band that they share (-1: exact),
+whether it is a near-duplicate, and whether the keeper is of a reference."""
 
 NEAR_KIND, COPY_KIND = b"n", b"c"
 
@@ -81,7 +84,8 @@ class SettlePart:
         near = records((block[1:] for block in every if block[:1] == NEAR_KIND), RESOLVED)
         copies = records((block[1:] for block in every if block[:1] == COPY_KIND), PLACED_COPY)
         near = near[np.argsort(near["node"])]
-        save(settled_file(self.order.stage, number), self._settled(near, copies))
+        names = self.collection.places[number].documents()["doc_id"] if len(near) + len(copies) else np.empty(0, "V16")
+        save(settled_file(self.order.stage, number), self._settled(near, copies, names))
         files = []
         if number < self.collection.own_parts:
             gone = np.concatenate([rows_of(near["address"]), load(self.order.stage.work_path(f"{number:05d}.copies.npy"))])
@@ -90,8 +94,11 @@ class SettlePart:
             files.append(vars(FileEntry(name, len(gone), *written)))
         return {"files": files, "removals": len(near) + len(copies)}
 
-    def _settled(self, near: Array, copies: Array) -> Array:
-        """A copy of a document that goes as a near-duplicate belongs to that document's keeper, at that similarity."""
+    def _settled(self, near: Array, copies: Array, names: Array) -> Array:
+        """A copy of a document that goes as a near-duplicate belongs to that document's keeper, at that similarity.
+
+        `names` V16[n] are the part's doc_ids. All others come from the order, which has fewer files than there are parts.
+        """
         out = np.empty(len(near) + len(copies), SETTLED)
         of_near, of_copies = out[: len(near)], out[len(near) :]
         of_near["address"], of_near["jaccard"], of_near["band"], of_near["near"] = (
@@ -100,14 +107,18 @@ class SettlePart:
             near["band"],
             True,
         )
-        of_near["keeper_address"] = self.order.addresses(near["keeper"])
+        keepers = self.order.documents(near["keeper"])
+        of_near["doc_id"] = names[rows_of(near["address"])]
+        of_near["keeper_address"], of_near["keeper_id"] = keepers["address"], keepers["doc_id"]
         of_near["reference"] = self._of_reference(of_near["keeper_address"])
         of_copies["address"], of_copies["keeper_address"] = copies["address"], copies["keeper_address"]
+        of_copies["doc_id"] = self.order.documents(copies["node"])["doc_id"]
+        of_copies["keeper_id"] = names[rows_of(copies["keeper_address"])]
         of_copies["jaccard"], of_copies["band"], of_copies["near"] = 1.0, -1, False
         of_copies["reference"] = self._of_reference(copies["keeper_address"])
         place = np.minimum(np.searchsorted(near["node"], copies["keeper"]), max(0, len(near) - 1))
         gone = near["node"][place] == copies["keeper"] if len(near) else np.zeros(len(copies), np.bool_)
-        for name in ("keeper_address", "jaccard", "band", "near", "reference"):
+        for name in ("keeper_id", "keeper_address", "jaccard", "band", "near", "reference"):
             of_copies[name][gone] = of_near[name][place[gone]]
         return out
 

@@ -129,6 +129,17 @@ def read_ranges(path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         return [bytes(piece) for piece in fs.cat_ranges([name] * len(ranges), starts, stops, on_error="raise")]
 
 
+def read_pieces(pieces: Sequence[tuple[str, int, int]]) -> list[bytes]:
+    """Pieces of many files of one file system, each from its first byte to the one before its second; from a store as `read_ranges`."""
+    if not pieces:
+        return []
+    with reading(pieces[0][0]):
+        fs, _ = file_system(pieces[0][0])
+        names = [fs._strip_protocol(path) for path, _, _ in pieces]
+        starts, stops = [start for _, start, _ in pieces], [stop for _, _, stop in pieces]
+        return [bytes(piece) for piece in fs.cat_ranges(names, starts, stops, on_error="raise")]
+
+
 def write_bytes(path: str, content: bytes) -> Written:
     """A whole small file, atomically."""
     return write_file(path, lambda file: file.write(content))
