@@ -23,7 +23,7 @@ class ExchangeSettings(Settings):
 
     components: Literal["auto", "scipy", "stars"] = "auto"
     """How connected components are found: "scipy" in one worker, "stars" by rounds of large-star and small-star on all, "auto" by one
-    worker where the edges fit `bytes`."""
+    worker where the edges take no more memory than an exchange does, four times `bytes`, and 2 GB at most."""
 
     star_rounds: int = Field(default=24, ge=2, le=100)
     """Rounds that "stars" has for it; a chain of n documents needs about log2(n) + 2. What is left unfinished is noticed, and an error."""
