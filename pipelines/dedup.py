@@ -105,6 +105,6 @@ def steps(recipe: Recipe, stage: Stage, collection: Collection, bands: Banding, 
         Items("resolve", ResolveBatch(stage, order, settings.threshold)),
         *settle.steps(EmitVerdicts(order, same), SettlePart(order, collection)),
         *removals.steps(EmitRemovals(stage, collection, settle, removals.items), WriteBucket(stage, collection, removals.items)),
-        *mark.steps(EmitFates(stage, collection, settle), MarkPart(stage, collection)),
+        *mark.steps(EmitFates(stage, removals), MarkPart(stage, collection)),
         Items("commit", CommitDedup(stage, collection, bands, layout, settle, mark, settings.threshold)),
     ]

@@ -20,7 +20,7 @@ from pipelines.corpus import read_part
 from pipelines.dedup_steps.collection import Collection
 from pipelines.dedup_steps.layout import Passes, deal, deal_rows, gathered, records, share_of
 from pipelines.dedup_steps.settle import SETTLED, settled_file
-from pipelines.rows import Array, load, parts_of, rows_of
+from pipelines.rows import Array, load, parts_of, rows_of, save
 from pipelines.stage import Receipt, Stage
 from pipelines.storage import write_parquet
 
@@ -30,6 +30,9 @@ REMOVED_KIND, KEPT_KIND = b"r", b"k"
 
 CAUSES = ("exact", "near", "reference")
 """Why a document is gone: "reference" where its keeper, exact or near, is of a reference."""
+
+FATE = np.dtype([("address", "<i8"), ("cause", "<i8")])
+"""Where a removed document is, and the number of its cause."""
 
 LARGEST = 10
 """Clusters that the manifest names."""
@@ -70,13 +73,17 @@ class WriteBucket:
         return [1] * self.buckets
 
     def __call__(self, number: int, blocks: Iterable[bytes]) -> Receipt:
-        """Writes removals/BUCKET.parquet, ordered by doc_id."""
+        """Writes removals/BUCKET.parquet, ordered by doc_id; and fates/BUCKET.npy FATE[k], for the parts."""
         every = list(blocks)
         rows = records((block[1:] for block in every if block[:1] == REMOVED_KIND), SETTLED)
         high, low = _halves(rows["doc_id"])
         rows = rows[np.lexsort((low, high))]
         name = f"removals/{number:05d}.parquet"
         written = write_parquet(self.stage.path(name), iter(self._table(rows).to_batches()), REMOVAL)
+        fates = np.empty(len(rows), FATE)
+        fates["address"] = rows["address"]
+        fates["cause"] = np.where(rows["reference"], CAUSES.index("reference"), rows["near"].astype(np.int64))
+        save(_fates_file(self.stage, number), fates)
         kept = records((block[1:] for block in every if block[:1] == KEPT_KIND), KEPT)
         similarity = np.minimum(19, (rows["jaccard"] * 20).astype(np.int64))
         return {
@@ -101,21 +108,19 @@ class WriteBucket:
 
 @dataclass
 class EmitFates:
-    """A part's removals to the parts of the removed documents."""
+    """A bucket's removals to the parts of the removed documents. From part to part there would be as many blocks as their square."""
 
     stage: Stage
-    collection: Collection
-    settle: Passes
+    removals: Passes
 
     def sizes(self) -> list[int]:
-        """Removals of each part."""
-        return [receipt["removals"] for receipt in self.settle.receipts(self.stage)]
+        """Removals of each bucket."""
+        return [receipt["files"][0]["rows"] for receipt in self.removals.receipts(self.stage)]
 
     def __call__(self, place: int, wanted: Sequence[int]) -> Iterator[tuple[int, bytes]]:
         """Blocks of 2 columns: row and cause."""
-        settled = load(settled_file(self.stage, place))
-        cause = np.where(settled["reference"], CAUSES.index("reference"), settled["near"].astype(np.int64))
-        yield from deal(parts_of(settled["address"]), [rows_of(settled["address"]), cause], wanted)
+        fates = load(_fates_file(self.stage, place))
+        yield from deal(parts_of(fates["address"]), [rows_of(fates["address"]), np.ascontiguousarray(fates["cause"])], wanted)
 
 
 @dataclass
@@ -149,6 +154,10 @@ class MarkPart:
             source, language = name.split("\0", 1)
             cells.setdefault(source, {})[language or "unknown"] = _counted(values)
         return {"totals": _kept(_counted(counts.sum(axis=0))), "statistics": {"sources": cells}}
+
+
+def _fates_file(stage: Stage, bucket: int) -> str:
+    return stage.work_path("fates", f"{bucket:05d}.npy")
 
 
 def _counted(values: Array) -> dict[str, int]:
