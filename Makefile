@@ -32,6 +32,7 @@ bench: $(VENV)/.ready  ## Tables of speed beside the peers, who get an environme
 	@$(BIN)/python benchmarks/stages.py
 	@$(BIN)/python benchmarks/stages.py --environment --without-peers
 	@$(BIN)/python benchmarks/engine.py
+	@$(BIN)/python benchmarks/dedup_scale.py
 
 # torch is several GB: the first set-up takes a minute or two of downloads.
 $(VENV)/.ready: pyproject.toml constraints.txt
