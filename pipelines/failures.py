@@ -40,6 +40,10 @@ SIGNS: tuple[tuple[re.Pattern[str], str], ...] = (
         "restart the workers.",
     ),
     (
+        re.compile(r"exceeds the maximum size of a sort buffer"),
+        "Flink has too little memory to sort what is exchanged: raise taskmanager.memory.managed.size (512 MB a slot are plenty).",
+    ),
+    (
         re.compile(r"StatusCode\.UNAVAILABLE|failed to connect to all addresses|Connection refused"),
         "A server of the engine does not answer: see that the job server (--job_endpoint) and the worker pools (--environment_config) "
         "run and that firewalls let them through.",

@@ -27,10 +27,14 @@ MATCH_BYTES = 400
 """Bytes of the pairs that the bands find, for each document: 16 pairs of 18 bytes were seen on source code."""
 
 LEAST_ITEMS = 16
-"""Items that one exchange serves, at least: they are its parallelism."""
+"""Items that one exchange serves, at least, if it holds more than a block for each: they are its parallelism, and Flink joins what its
+tasks send to one item before it sorts it."""
 
 MOST_ITEM_BYTES = 256 * 2**20
 """Of blocks for one item, at most."""
+
+MOST_BLOCK_BYTES = 256 * 2**10
+"""Of one block, at most: Flink sorts in buffers that may be no larger than a megabyte, and a value has to fit into one."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,8 @@ class Layout:
 
     def passes(self, name: str, bytes_a_document: int) -> Passes:
         """For an exchange that brings together so much of every document."""
-        items = max(1, -(-self.documents * bytes_a_document // self.item_bytes))
+        total = self.documents * bytes_a_document
+        items = max(1, min(LEAST_ITEMS, -(-total // MOST_BLOCK_BYTES)), -(-total // self.item_bytes))
         return Passes(name, items, self.settings.bytes // self.item_bytes)
 
     def spread(self, name: str, items: int, bytes_a_document: int) -> Passes:
@@ -129,9 +134,9 @@ def share_of(value: Array, shares: int) -> Array:
 
 
 def deal(item: Array, columns: Sequence[Array], wanted: Iterable[int]) -> Iterator[tuple[int, bytes]]:
-    """(item, block) for the wanted items: a block is the columns of its rows, 64-bit values, one column behind the other."""
+    """(item, block) for the wanted items: columns of rows, 64-bit values, one column behind the other; MOST_BLOCK_BYTES at most."""
     order = np.argsort(item.astype(np.uint16) if item.max(initial=0) < 2**16 else item, kind="stable")
-    for each, start, stop in _bounds(item[order], wanted):
+    for each, start, stop in _bounds(item[order], wanted, 8 * len(columns)):
         mine = order[start:stop]
         yield each, b"".join(np.ascontiguousarray(values[mine]).view(np.uint64).tobytes() for values in columns)
 
@@ -143,9 +148,9 @@ def gathered(blocks: Iterable[bytes], columns: int) -> Array:
 
 
 def deal_rows(item: Array, kind: bytes, rows: Array, wanted: Iterable[int]) -> Iterator[tuple[int, bytes]]:
-    """(item, block) for the wanted items: a mark, then rows as they are."""
+    """(item, block) for the wanted items, of about MOST_BLOCK_BYTES at most: a mark, then rows as they are."""
     order = np.argsort(item, kind="stable")
-    for each, start, stop in _bounds(item[order], wanted):
+    for each, start, stop in _bounds(item[order], wanted, rows.dtype.itemsize):
         yield each, kind + rows[order[start:stop]].tobytes()
 
 
@@ -154,11 +159,13 @@ def records(blocks: Iterable[bytes], dtype: np.dtype[Any]) -> Array:
     return np.frombuffer(b"".join(blocks), dtype)
 
 
-def _bounds(ordered: Array, wanted: Iterable[int]) -> Iterator[tuple[int, int, int]]:
-    """Where in the sorted items each wanted one begins and ends; those that are not there are left out."""
+def _bounds(ordered: Array, wanted: Iterable[int], row_bytes: int) -> Iterator[tuple[int, int, int]]:
+    """Where in the sorted items the blocks of each wanted one begin and end; those that are not there are left out."""
     wanted = sorted(wanted)
+    rows = max(1, MOST_BLOCK_BYTES // row_bytes)
     starts, stops = np.searchsorted(ordered, wanted, "left").tolist(), np.searchsorted(ordered, wanted, "right").tolist()
-    yield from ((each, start, stop) for each, start, stop in zip(wanted, starts, stops, strict=True) if stop > start)
+    for each, start, stop in zip(wanted, starts, stops, strict=True):
+        yield from ((each, first, min(stop, first + rows)) for first in range(start, stop, rows))
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from pipelines.dedup_steps.layout import (
     KEY_ROW,
     LEAST_ITEMS,
     MATCH_BYTES,
+    MOST_BLOCK_BYTES,
     MOST_ITEM_BYTES,
     NODE_ROW,
     PRIORITY_ROW,
@@ -69,7 +70,12 @@ def test_names_of_passes() -> None:
 def test_an_exchange_holds_no_more_than_it_may(layout: Layout, row: int) -> None:
     passes, whole = layout.passes("rank", row), layout.documents * row
     assert layout.item_bytes <= MOST_ITEM_BYTES
-    assert passes.items * layout.item_bytes >= whole > (passes.items - 1) * layout.item_bytes or passes.items == 1
+    assert passes.items * layout.item_bytes >= whole
+    if passes.items > LEAST_ITEMS:
+        assert whole > (passes.items - 1) * layout.item_bytes, "no more items than needed"
+    else:
+        assert passes.items == 1 or whole > (passes.items - 1) * MOST_BLOCK_BYTES, "a small exchange has few items"
+        assert whole <= passes.items * MOST_BLOCK_BYTES or passes.items == LEAST_ITEMS, "Flink joins the blocks of an item"
     assert passes.each * layout.item_bytes <= layout.settings.bytes
     assert passes.each >= LEAST_ITEMS, "items of one exchange are its parallelism"
 
@@ -207,6 +213,19 @@ def test_gathered_is_what_was_dealt(item: list[int], wanted: set[int], data: st.
         mine = [place for place, other in enumerate(item) if other == each]
         assert found[0].tolist() == [unsigned[place] for place in mine]
         assert found[1].view(np.int64).tolist() == [signed[place] for place in mine]
+
+
+def test_no_block_is_larger_than_an_engine_can_sort() -> None:
+    rows = np.arange(100_000)
+    blocks = list(deal(rows % 3, [rows, rows + 7], range(3)))
+    assert max(len(block) for _, block in blocks) <= MOST_BLOCK_BYTES < max(np.bincount(rows % 3)) * 16, "else nothing is split"
+    for each in range(3):
+        found = gathered([block for item, block in blocks if item == each], 2).view(np.int64)
+        assert found[0].tolist() == rows[each::3].tolist()
+        assert (found[1] == found[0] + 7).all()
+    marked = list(deal_rows(rows % 3, b"x", rows, [1]))
+    assert len(marked) > 1
+    assert records([block[1:] for _, block in marked], rows.dtype).tolist() == rows[1::3].tolist()
 
 
 @given(places=st.lists(items, max_size=4))

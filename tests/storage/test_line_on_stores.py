@@ -102,7 +102,7 @@ def test_a_store_that_stumbles_and_then_falls_changes_no_byte(faulty: Store, cor
     store = faulty.with_patience()
     there, run_dir = put(corpus, join(store.base, "corpus")), join(store.base, "run")
     stumbling = [Fault("run/", "cut", every=15), Fault("run/", "lose answer", every=16), replace(slow_down("run/"), every=7)]
-    falling = Fault("PUT .*run/dedup/.*/sign", "cut", after=3)
+    falling = Fault("PUT .*run/dedup/.*/describe/", "cut", after=3)
     faulty.faulty.set(falling, *stumbling)
     with pytest.raises(OutputError, match=r"Cannot write s3://.*failed, again and again"):
         run(there, run_dir, store.options)
