@@ -12,7 +12,7 @@ from typing import Final
 
 import pyarrow as pa
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 """Version of every file layout in this module; a reader refuses any other."""
 
 DOC_ID: Final = pa.binary(16)
@@ -70,7 +70,7 @@ the manifest's config says verify = "estimate", estimated from the signatures; 1
 brought the two together, -1 for exact duplicates. `reference`: name of the reference corpus that the keeper is of, "" if it is of this one.
 A copy of a document that was itself removed as "near" has that document's keeper, similarity and band."""
 
-OBJECTIVES: Final = ("padding", "causal", "span_corruption")
+OBJECTIVES: Final = ("padding", "causal", "span_corruption", "fim", "prefix_lm", "chat")
 """Names by the code stored in `segments.kind`. Codes are part of the format: append, never reorder."""
 
 SEGMENT: Final = pa.struct(

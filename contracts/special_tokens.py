@@ -27,6 +27,9 @@ STARCODER: Final = (
 
 DUMMIES: Final = tuple(f"<dummy_{i}>" for i in range(4))
 
+SYSTEM, USER, ASSISTANT, END_OF_TURN = DUMMIES
+"""What the four reserved tokens mean in chats: who speaks next, and that the turn is over. Our choice; CodeGen2.5 left them unused."""
+
 PUBLISHED_MASKS: Final = 881
 """Number of `<mask_i>` in the published vocabulary of 51,200 ids."""
 

@@ -93,13 +93,15 @@ class RowBuilder:
         begin, length = np.zeros(m, np.int64), np.zeros(m, np.int64)
         kind, masked = np.zeros(m, np.uint8), np.zeros(m, np.int64)
         ids, spans, done = [], [], 0
-        for number, (name, makes) in enumerate(self.objectives.items()):
+        for number, makes in enumerate(self.objectives.values()):
             mine = np.flatnonzero(objective == number)
-            chunks = Chunks(documents.ids, cuts.start[mine], cuts.stop[mine], cuts.last[mine], key[mine])
+            chunks = Chunks(
+                documents.ids, cuts.start[mine], cuts.stop[mine], cuts.last[mine], key[mine], np.zeros(len(mine), np.int64)
+            )
             examples: Examples = makes.examples(chunks)
             begin[mine] = examples.offsets[:-1] + done
             length[mine] = np.diff(examples.offsets)
-            kind[mine] = OBJECTIVE_NAMES.index(name)
+            kind[mine] = examples.kind
             masked[mine] = examples.masked
             ids.append(examples.ids)
             spans.append(examples.span_lengths)

@@ -42,6 +42,8 @@ class Chunks(NamedTuple):
     """bool[m]: whether its document ends here"""
     key: npt.NDArray[np.uint64]
     """uint64[m]: see randomness.py"""
+    head: npt.NDArray[np.int64]
+    """int64[m]: tokens at its start that stay together and in front, such as <reponame>…; 0 for most"""
 
 
 class Examples(NamedTuple):
@@ -55,6 +57,19 @@ class Examples(NamedTuple):
     """int32[m]: tokens that were cut out and must be filled in; 0 for causal"""
     span_lengths: npt.NDArray[np.int32]
     """int32[spans]: length of each span, in the order of the examples"""
+    kind: npt.NDArray[np.uint8]
+    """uint8[m]: index into contracts.schemas.OBJECTIVES; an objective may leave some chunks causal"""
+    loss_start: npt.NDArray[np.int32]
+    """int32[m]: first token of the example that is a target"""
+    grown: npt.NDArray[np.int32]
+    """int32[m]: tokens of text more than the chunk has, where a cut between two characters split a token; 0 for most"""
+
+
+def plain_examples(code: int, ids: npt.NDArray[np.uint32], offsets: npt.NDArray[np.int64]) -> Examples:
+    """Examples of one kind whose every token is a target, with nothing masked and nothing grown."""
+    m = len(offsets) - 1
+    none = np.zeros(m, np.int32)
+    return Examples(ids, offsets, none, np.zeros(0, np.int32), np.full(m, code, np.uint8), none, none)
 
 
 class Objective(Protocol):

@@ -11,7 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from sharding.objectives.base import Chunks, Controls, Examples, Restored
+from contracts.schemas import OBJECTIVES
+from sharding.objectives.base import Chunks, Controls, Examples, Restored, plain_examples
+
+CODE = OBJECTIVES.index("causal")
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Causal:
         offsets = np.zeros(len(chunks.start) + 1, np.int64)
         np.cumsum(chunks.stop - chunks.start + chunks.last, out=offsets[1:])
         ids = _copy(chunks.ids, chunks.start, chunks.stop, chunks.last, offsets, self.controls.end_of_text)
-        return Examples(ids, offsets, np.zeros(len(chunks.start), np.int32), np.zeros(0, np.int32))
+        return plain_examples(CODE, ids, offsets)
 
 
 def restore(ids: npt.NDArray[np.uint32], controls: Controls) -> Restored:

@@ -29,9 +29,12 @@ from numba import njit
 from pydantic import Field, model_validator
 
 from contracts.errors import ShardError
+from contracts.schemas import OBJECTIVES
 from contracts.settings import Settings
-from sharding.objectives.base import Chunks, Controls, Examples, Restored
+from sharding.objectives.base import Chunks, Controls, Examples, Restored, plain_examples
 from sharding.randomness import below, uniform
+
+CODE = OBJECTIVES.index("span_corruption")
 
 
 class SpanCorruptionSettings(Settings):
@@ -93,7 +96,7 @@ class SpanCorruption:
             chunks.ids, chunks.start, chunks.stop, chunks.last, first, begin, length, offsets,
             np.array(c.masks, np.uint32), c.end_of_text, c.sep, c.end_of_mask,
         )  # fmt: skip
-        return Examples(ids, offsets, masked, length)
+        return plain_examples(CODE, ids, offsets)._replace(masked=masked, span_lengths=length)
 
 
 def restore(ids: npt.NDArray[np.uint32], controls: Controls) -> Restored:
