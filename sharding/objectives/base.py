@@ -42,6 +42,8 @@ class Chunks(NamedTuple):
     """bool[m]: whether its document ends here"""
     key: npt.NDArray[np.uint64]
     """uint64[m]: see randomness.py"""
+    begin: npt.NDArray[np.int64]
+    """int64[m]: where its document begins in `ids`; equals `start` for a document's first chunk"""
     head: npt.NDArray[np.int64]
     """int64[m]: tokens at its start that stay together and in front, such as <reponame>…; 0 for most"""
 
@@ -77,7 +79,11 @@ class Objective(Protocol):
 
     @property
     def overhead(self) -> int:
-        """Most control tokens that it adds to a chunk."""
+        """Most tokens that an example has more than its chunk."""
+        ...
+
+    def lengths(self, chunks: Chunks) -> npt.NDArray[np.int64]:
+        """int64[m]: tokens of each example, exactly as `examples` would make it; for packing, which asks again and again."""
         ...
 
     def examples(self, chunks: Chunks) -> Examples:

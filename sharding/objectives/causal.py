@@ -28,10 +28,14 @@ class Causal:
         """<|endoftext|>."""
         return 1
 
+    def lengths(self, chunks: Chunks) -> npt.NDArray[np.int64]:
+        """The chunk, and <|endoftext|> if its document ends with it."""
+        return chunks.stop - chunks.start + chunks.last
+
     def examples(self, chunks: Chunks) -> Examples:
         """Cost: one copy."""
         offsets = np.zeros(len(chunks.start) + 1, np.int64)
-        np.cumsum(chunks.stop - chunks.start + chunks.last, out=offsets[1:])
+        np.cumsum(self.lengths(chunks), out=offsets[1:])
         ids = _copy(chunks.ids, chunks.start, chunks.stop, chunks.last, offsets, self.controls.end_of_text)
         return plain_examples(CODE, ids, offsets)
 

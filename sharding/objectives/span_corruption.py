@@ -21,7 +21,7 @@ The paper's numeric bounds were never published; those below are Spanmill's choi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -84,19 +84,41 @@ class SpanCorruption:
         """See SpanCorruptionSettings.overhead."""
         return self.settings.overhead
 
+    def lengths(self, chunks: Chunks) -> npt.NDArray[np.int64]:
+        """Cost: that of the plan, 10 ns a span."""
+        return self._lengths(chunks, self._plan(chunks).first)
+
     def examples(self, chunks: Chunks) -> Examples:
         """Cost: about 5 ns a token."""
-        s, c = self.settings, self.controls
-        masked, first, begin, length = _plan(
-            chunks.start, chunks.stop, chunks.key, s.min_mask_ratio, s.max_mask_ratio, s.max_span_length, s.max_spans
-        )
-        offsets = np.zeros(len(masked) + 1, np.int64)
-        np.cumsum(chunks.stop - chunks.start + chunks.last + 1 + 3 * np.diff(first), out=offsets[1:])
+        c, plan = self.controls, self._plan(chunks)
+        offsets = np.zeros(len(plan.masked) + 1, np.int64)
+        np.cumsum(self._lengths(chunks, plan.first), out=offsets[1:])
         ids = _write(
-            chunks.ids, chunks.start, chunks.stop, chunks.last, first, begin, length, offsets,
+            chunks.ids, chunks.start, chunks.stop, chunks.last, plan.first, plan.begin, plan.length, offsets,
             np.array(c.masks, np.uint32), c.end_of_text, c.sep, c.end_of_mask,
         )  # fmt: skip
-        return plain_examples(CODE, ids, offsets)._replace(masked=masked, span_lengths=length)
+        return plain_examples(CODE, ids, offsets)._replace(masked=plan.masked, span_lengths=plan.length)
+
+    def _plan(self, chunks: Chunks) -> _Plan:
+        s = self.settings
+        ratios = (s.min_mask_ratio, s.max_mask_ratio)
+        return _Plan(*_plan(chunks.start, chunks.stop, chunks.key, *ratios, s.max_span_length, s.max_spans))
+
+    def _lengths(self, chunks: Chunks, first: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        return chunks.stop - chunks.start + chunks.last + 1 + 3 * np.diff(first)
+
+
+class _Plan(NamedTuple):
+    """Where the spans lie."""
+
+    masked: npt.NDArray[np.int32]
+    """int32[m]: tokens of each chunk that are cut out"""
+    first: npt.NDArray[np.int64]
+    """int64[m + 1]: spans of chunk i are first[i] … first[i + 1] - 1"""
+    begin: npt.NDArray[np.int64]
+    """int64[spans]"""
+    length: npt.NDArray[np.int32]
+    """int32[spans]"""
 
 
 def restore(ids: npt.NDArray[np.uint32], controls: Controls) -> Restored:
@@ -139,7 +161,7 @@ def _plan(
     max_length: int,
     max_spans: int,
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-    """Where the spans lie: masked int32[m]; first int64[m + 1], spans of chunk i are first[i] … first[i + 1] - 1; begin, length [spans]."""
+    """The fields of _Plan."""
     m = len(start)
     masked = np.zeros(m, np.int32)
     first = np.zeros(m + 1, np.int64)

@@ -20,7 +20,7 @@ def chunks_of(lengths: list[int], last: list[bool], seed: int = 0) -> Chunks:
     edges = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     ids = (np.arange(edges[-1]) % 900).astype(np.uint32)
     keys = np.array([(seed * 7919 + i * 104729 + 1) % 2**64 for i in range(len(lengths))], np.uint64)
-    return Chunks(ids, edges[:-1], edges[1:], np.array(last, np.bool_), keys, np.zeros(len(edges) - 1, np.int64))
+    return Chunks(ids, edges[:-1], edges[1:], np.array(last, np.bool_), keys, edges[:-1], np.zeros(len(edges) - 1, np.int64))
 
 
 def example(examples: Examples, i: int) -> np.ndarray:
@@ -132,7 +132,7 @@ def test_more_spans_than_sentinels_are_refused() -> None:
 def test_an_example_depends_on_its_key_alone() -> None:
     objective = SpanCorruption(SpanCorruptionSettings(), CONTROLS)
     many = chunks_of([100, 200, 300], [True, True, True])
-    alone = Chunks(many.ids, many.start[1:2], many.stop[1:2], many.last[1:2], many.key[1:2], many.head[1:2])
+    alone = Chunks(many.ids, many.start[1:2], many.stop[1:2], many.last[1:2], many.key[1:2], many.begin[1:2], many.head[1:2])
     assert example(objective.examples(many), 1).tolist() == objective.examples(alone).ids.tolist()
 
 
