@@ -95,9 +95,9 @@ class RowBuilder:
         ids, spans, done = [], [], 0
         for number, makes in enumerate(self.objectives.values()):
             mine = np.flatnonzero(objective == number)
-            chunks = Chunks(
-                documents.ids, cuts.start[mine], cuts.stop[mine], cuts.last[mine], key[mine], np.zeros(len(mine), np.int64)
-            )
+            begin_of = documents.offsets[cuts.document[mine]]
+            no_head = np.zeros(len(mine), np.int64)
+            chunks = Chunks(documents.ids, cuts.start[mine], cuts.stop[mine], cuts.last[mine], key[mine], begin_of, no_head)
             examples: Examples = makes.examples(chunks)
             begin[mine] = examples.offsets[:-1] + done
             length[mine] = np.diff(examples.offsets)

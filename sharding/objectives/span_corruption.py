@@ -105,7 +105,8 @@ class SpanCorruption:
         return _Plan(*_plan(chunks.start, chunks.stop, chunks.key, *ratios, s.max_span_length, s.max_spans))
 
     def _lengths(self, chunks: Chunks, first: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        return chunks.stop - chunks.start + chunks.last + 1 + 3 * np.diff(first)
+        lengths: npt.NDArray[np.int64] = chunks.stop - chunks.start + chunks.last + 1 + 3 * np.diff(first)
+        return lengths
 
 
 class _Plan(NamedTuple):
