@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -79,6 +79,22 @@ class Corpus:
     def removed(self, part: FileEntry) -> npt.NDArray[np.int64]:
         """int64[k]: rows of a part that dedup removed."""
         return removed_rows(self.dedup, part)
+
+    def groups(self, part: FileEntry, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """The kept rows of a part, in order, a row group at a time: memory is that of a few megabytes of text, or of one document.
+
+        Raises StageError if the part is not what its manifest lists.
+        """
+        gone = self.removed(part)
+        file = pq.ParquetFile(pa.BufferReader(read_checked(self.curate.folder, part)))
+        first = 0
+        for number in range(file.num_row_groups):
+            table = file.read_row_group(number, columns=list(columns), use_threads=False)
+            keep = np.ones(table.num_rows, np.bool_)
+            keep[gone[(gone >= first) & (gone < first + table.num_rows)] - first] = False
+            first += table.num_rows
+            if keep.any():
+                yield (table if keep.all() else table.filter(pa.array(keep))).combine_chunks()
 
     def read(self, part: FileEntry, columns: Sequence[str]) -> pa.Table:
         """The kept rows of a part, in order. Cost: a worker holds the part once, about 3 times its Parquet size.

@@ -1,42 +1,48 @@
 """The shard stage: from kept documents to packed rows of token ids.
 
-    windows of parts of one source ─▶ encode ─▶ objectives, chunks, packing (sharding.rows) ─▶ SOURCE/00000.arrow
+    parts ─▶ count (shard_plan) ─▶ ranges of each stratum, once an epoch ─▶ windows of documents, encoded (shard_documents)
+          ─▶ objectives, chunks, packing (sharding.rows) ─▶ STRATUM/00000.arrow
 
-A window becomes one shard. Windows hold whole parts, in part order, so a shard's bytes depend on the corpus and the recipe alone.
+What a shard holds depends on the corpus and the recipe alone: not on parts, workers, or what was made before.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from contracts.errors import StageError
 from contracts.manifest import FileEntry, Manifest, digest_of
 from contracts.schemas import FORMAT_VERSION, OBJECTIVES
 from contracts.special_tokens import PAD
-from pipelines.corpus import Committed, Corpus, find, find_corpus, read_checked
+from pipelines.corpus import Committed, Corpus, column, find, find_corpus, read_checked
 from pipelines.counts import add_up
 from pipelines.engine import Engine
 from pipelines.graph import Items, Once
 from pipelines.recipe import Recipe
+from pipelines.shard_documents import DocumentReader, Encoded, Window
+from pipelines.shard_plan import IndexPart, Range, plan_ranges
 from pipelines.stage import Receipt, Stage
 from pipelines.storage import write_file
 from sharding.config import ShardSettings
 from sharding.objectives.base import Controls, Objective
 from sharding.objectives.causal import Causal
 from sharding.objectives.span_corruption import SpanCorruption
-from sharding.rows import Documents, RowBuilder, Rows
+from sharding.objectives.text import STARTS_CHARACTER, TextTable
+from sharding.rows import RowBuilder, Rows
 from sharding.shards import ShardMetadata, write_shard
-from tokenizer.encode import Encoder, line_ends
+from tokenizer.encode import Encoder
 from tokenizer.encode import Engine as EncoderEngine
+from tokenizer.token_bytes import token_bytes
 
 RATE = 20e6
 """Bytes of text that a core turns into shards in a second, roughly; decides only whether workers are started."""
+
+COLUMNS = ("doc_id", "text", "language")
 
 
 def shard(recipe: Recipe, run_dir: str, input_dir: str, engine: Engine) -> Manifest:
@@ -47,44 +53,30 @@ def shard(recipe: Recipe, run_dir: str, input_dir: str, engine: Engine) -> Manif
     stage = Stage("shard", run_dir, recipe.shard.model_dump(mode="json"), recipe.seed, upstream)
     if made := engine.finished(stage):
         return made
-    work = ShardWindow(stage, corpus, vocabulary, recipe.shard, recipe.tokenizer.engine, recipe.seed)
-    sizes = work.sizes()
-    steps = [Items("windows", work), Items("commit", CommitShards(stage, len(sizes)))]
-    return engine.run(stage, steps, sum(sizes) / RATE, 8 * recipe.shard.window_bytes)
+    index = IndexPart(stage, corpus, recipe.shard)
+    work = MakeShard(stage, corpus, vocabulary, recipe.shard, recipe.tokenizer.engine, recipe.seed)
+    steps = [Items("index", index), Items("shards", work), Items("commit", CommitShards(stage, work))]
+    seconds = recipe.shard.epochs * sum(corpus.dedup.manifest.statistics["part_bytes"].values()) / RATE
+    return engine.run(stage, steps, seconds, 8 * recipe.shard.window_bytes)
 
 
 @dataclass(frozen=True)
-class Window:
-    """Parts of one source that are packed together."""
+class Item:
+    """One shard: a range in one epoch."""
 
-    source: str
+    range: Range
+    epoch: int
     number: int
-    parts: tuple[FileEntry, ...]
-    bytes: int
+    """Within its stratum: all ranges of the first epoch, then all of the second, …"""
 
     @property
     def path(self) -> str:
         """Relative to the stage's folder."""
-        return f"{self.source}/{self.number:05d}.arrow"
-
-
-def plan_windows(corpus: Corpus, window_bytes: int) -> list[Window]:
-    """Windows of about `window_bytes` of kept text, source by source in part order."""
-    sizes = corpus.dedup.manifest.statistics["part_bytes"]
-    windows: list[Window] = []
-    held: list[FileEntry] = []
-    for part, following in _with_next(corpus.parts()):
-        held.append(part)
-        total = sum(sizes[each.path] for each in held)
-        if following is None or following.stratum != part.stratum or total + sizes[following.path] > window_bytes:
-            number = sum(window.source == part.stratum for window in windows)
-            windows.append(Window(part.stratum, number, tuple(held), total))
-            held = []
-    return windows
+        return f"{self.range.stratum}/{self.number:05d}.arrow"
 
 
 @dataclass
-class ShardWindow:
+class MakeShard:
     """Makes one shard."""
 
     stage: Stage
@@ -94,69 +86,94 @@ class ShardWindow:
     encoder_engine: EncoderEngine
     seed: int
 
+    def items(self) -> list[Item]:
+        """All shards that are to be made. Only once the step `index` is done."""
+        receipts = self.stage.all_receipts("index", len(self.corpus.parts()))
+        ranges = plan_ranges(receipts, self.settings.shard_bytes or self.settings.window_bytes)
+        count = add_up({each.stratum: 1} for each in ranges)
+        return [
+            Item(each, self.settings.epoch + pass_, pass_ * count[each.stratum] + each.number)
+            for pass_ in range(self.settings.epochs)
+            for each in ranges
+        ]
+
     def sizes(self) -> list[int]:
-        """Bytes of text of each window."""
-        return [window.bytes for window in plan_windows(self.corpus, self.settings.window_bytes)]
+        """Bytes of text of each shard."""
+        return [item.range.bytes for item in self.items()]
 
     def setup(self) -> None:
         """Loads the tokenizer."""
-        self._windows = plan_windows(self.corpus, self.settings.window_bytes)
+        self._items = self.items()
         text = read_checked(self.vocabulary.folder, self.vocabulary.file("tokenizer.json")).to_pybytes()
         made = self.vocabulary.manifest
         self._sha256 = hashlib.sha256(text).hexdigest()
         self._control_ids: dict[str, int] = made.statistics["control_ids"]
         self._encoder = Encoder(text.decode(), self.encoder_engine)
-        vocab_size = made.totals["vocab_size"]
-        self._rows = RowBuilder(
-            objectives=objectives(self.settings, Controls.of(self._control_ids)),
-            weights=self.settings.objectives,
-            ends_line=line_ends(text.decode(), vocab_size),
-            context_length=self.settings.context_length,
-            vocab_size=vocab_size,
-            padding_id=self._control_ids[PAD],
-            seed=self.seed,
-            epoch=self.settings.epoch,
-        )
+        self._vocab_size = made.totals["vocab_size"]
+        self._table = TextTable(*token_bytes(text.decode(), self._vocab_size))
 
     def __call__(self, number: int) -> Receipt:
-        """One window."""
-        window = self._windows[number]
-        table = pa.concat_tables([self.corpus.read(part, ("doc_id", "text", "language")) for part in window.parts])
-        documents, languages = self._encode(table)
-        rows = self._rows.build(documents)
-        metadata = self._metadata(window.source)
-        written = write_file(self.stage.path(window.path), lambda file: write_shard(file, metadata, rows.input_ids, rows.segments))
-        entry = FileEntry(window.path, len(rows.input_ids), *written, tokens=int(rows.input_ids.size), stratum=window.source)
-        totals = {"rows": entry.rows, "tokens": entry.tokens, **_totals(rows)}
-        return {
-            "file": vars(entry),
-            "totals": totals,
-            "statistics": {
-                "sources": {window.source: {**rows.statistics, "rows": entry.rows}},
-                "languages": {window.source: languages},
-            },
-        }
+        """One shard; no file if no document begins in its range, as in the middle of a very long one."""
+        item = self._items[number]
+        reader = DocumentReader(self.corpus, self.settings, COLUMNS, self._encode)
+        windows = reader.windows(item.range)
+        first = next(windows, None)
+        if first is None:
+            return {"file": None, "totals": {}, "statistics": {}}
+        counted: list[dict[str, Any]] = []
+        metadata = self._metadata(item)
 
-    def _encode(self, table: pa.Table) -> tuple[Documents, dict[str, Any]]:
-        text = table["text"].combine_chunks() if table.num_rows else pa.array([], pa.large_string())
-        encoded = self._encoder(text if isinstance(text, pa.Array) else text.chunk(0))
-        joined = b"".join(table["doc_id"].to_pylist())
-        doc_id = np.frombuffer(joined, np.uint8).reshape(-1, 16)
-        tokens = np.diff(encoded.offsets)
-        lengths = np.asarray(pc.binary_length(text).cast(pa.int64())) if table.num_rows else np.zeros(0, np.int64)
-        languages = _by_language(table["language"].to_pylist(), tokens, lengths)
-        return Documents(encoded.ids, encoded.offsets, doc_id), languages
+        def rows() -> Iterator[tuple[Any, Any]]:
+            for made in self._rows(item, first, windows, counted):
+                yield made.input_ids, made.segments
 
-    def _metadata(self, source: str) -> ShardMetadata:
+        def write(file: Any) -> None:
+            counted.clear()
+            write_shard(file, metadata, rows(), compression=self.settings.compression)
+
+        written = write_file(self.stage.path(item.path), write)
+        return _receipt(item, self.settings.context_length + 1, add_up(counted), written._asdict())
+
+    def _rows(self, item: Item, first: Window, windows: Iterator[Window], counted: list[dict[str, Any]]) -> Iterator[Rows]:
+        """The rows of all windows; what was counted of each goes into `counted`."""
+        builder = self._builder(item.epoch)
+        window: Window | None = first
+        while window is not None:
+            made = builder.build(window.documents)
+            counted.append({"rows": len(made.input_ids), "source": made.statistics, "languages": window.languages})
+            yield made
+            window = next(windows, None)
+
+    def _builder(self, epoch: int) -> RowBuilder:
+        table = self._table
+        return RowBuilder(
+            objectives=objectives(self.settings, Controls.of(self._control_ids)),
+            mixtures=list(self.settings.mixtures.values()),
+            ends_line=table.ends_line,
+            starts_character=(table.flags & STARTS_CHARACTER) > 0,
+            context_length=self.settings.context_length,
+            vocab_size=self._vocab_size,
+            padding_id=self._control_ids[PAD],
+            seed=self.seed,
+            epoch=epoch,
+            pack=self.settings.pack,
+            cut_at=self.settings.cut_at,
+        )
+
+    def _encode(self, table: pa.Table, begins: bool) -> Encoded:
+        encoded = self._encoder(column(table, "text"))
+        return Encoded(encoded.ids, encoded.offsets, np.zeros(table.num_rows, np.int64))
+
+    def _metadata(self, item: Item) -> ShardMetadata:
         return ShardMetadata(
             format_version=FORMAT_VERSION,
-            source=source,
+            source=item.range.stratum,
             context_length=self.settings.context_length,
-            vocab_size=self._rows.vocab_size,
+            vocab_size=self._vocab_size,
             tokenizer_sha256=self._sha256,
             special_ids=self._control_ids,
             seed=self.seed,
-            epoch=self.settings.epoch,
+            epoch=item.epoch,
             config_digest=digest_of(self.stage.config),
             objectives=list(OBJECTIVES[1:]),
         )
@@ -167,43 +184,40 @@ class CommitShards(Once):
     """Adds everything up and writes the manifest."""
 
     stage: Stage
-    windows: int
+    work: MakeShard
 
     def __call__(self, number: int) -> Receipt:
         """Commits the stage."""
-        receipts = self.stage.all_receipts("windows", self.windows)
+        items = self.work.items()
+        receipts = self.stage.all_receipts("shards", len(items))
         totals = add_up(receipt["totals"] for receipt in receipts)
         statistics = add_up(receipt["statistics"] for receipt in receipts)
-        self.stage.commit([FileEntry(**receipt["file"]) for receipt in receipts], totals, statistics)
-        return {"windows": self.windows}
+        self.stage.commit([FileEntry(**receipt["file"]) for receipt in receipts if receipt["file"]], totals, statistics)
+        return {"shards": len(items)}
+
+
+TOTALS = ("documents", "text_tokens", "header_tokens", "grown_tokens", "control_tokens", "padding_tokens")
+"""Of a shard's statistics, those that the manifest's totals have."""
+
+
+def _receipt(item: Item, row_length: int, counted: dict[str, Any], written: dict[str, Any]) -> Receipt:
+    rows, stratum = counted["rows"], item.range.stratum
+    file = {"path": item.path, "rows": rows, "tokens": rows * row_length, "stratum": stratum, **written}
+    counts = counted["source"]
+    return {
+        "file": file,
+        "totals": {"rows": rows, "tokens": file["tokens"], **{name: counts[name] for name in TOTALS}},
+        "statistics": {
+            "sources": {stratum: {**counts, "rows": rows}},
+            "languages": {stratum.split("/")[0]: counted["languages"]},
+        },
+    }
 
 
 def objectives(settings: ShardSettings, controls: Controls) -> dict[str, Objective]:
-    """The objectives that a recipe gives a weight, with their settings."""
+    """The objectives that a recipe gives a weight, with their settings, in the order of their codes."""
     known: dict[str, Objective] = {
         "causal": Causal(controls),
         "span_corruption": SpanCorruption(settings.span_corruption, controls),
     }
-    chosen = {name: known[name] for name, weight in settings.objectives.items() if weight > 0}
-    if not chosen:
-        raise StageError("No objective has a weight above 0: set shard.objectives.")
-    return dict(sorted(chosen.items()))
-
-
-def _totals(rows: Rows) -> dict[str, int]:
-    names = ("documents", "text_tokens", "control_tokens", "padding_tokens")
-    return {name: rows.statistics[name] for name in names}
-
-
-def _by_language(names: list[str], tokens: np.ndarray[Any, Any], lengths: np.ndarray[Any, Any]) -> dict[str, Any]:
-    cells: dict[str, Any] = {}
-    for name, count, size in zip(names, tokens.tolist(), lengths.tolist(), strict=True):
-        cell = cells.setdefault(name or "unknown", {"documents": 0, "text_tokens": 0, "bytes": 0})
-        cell["documents"] += 1
-        cell["text_tokens"] += count
-        cell["bytes"] += size
-    return cells
-
-
-def _with_next(parts: list[FileEntry]) -> list[tuple[FileEntry, FileEntry | None]]:
-    return list(zip(parts, [*parts[1:], None], strict=True))
+    return {name: known[name] for name in settings.wanted}

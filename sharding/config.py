@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from contracts.schemas import OBJECTIVES
 from contracts.settings import Settings
+from sharding.chunks import CutAt
 from sharding.objectives.span_corruption import SpanCorruptionSettings
+from sharding.rows import Pack
 
 
 class ShardSettings(Settings):
@@ -21,31 +23,77 @@ class ShardSettings(Settings):
     objectives: dict[str, float] = Field(default_factory=lambda: {"causal": 0.5, "span_corruption": 0.5})
     """Relative weight of each objective; one is drawn for each document (CodeGen2: causal and span corruption, p = 0.5 each)."""
 
+    objectives_of: dict[str, dict[str, float]] = Field(default_factory=dict)
+    """Other weights for a source, or for one of its languages: `[shard.objectives_of."code/python"]`. The language's count, then the
+    source's, then `objectives`."""
+
     span_corruption: SpanCorruptionSettings = SpanCorruptionSettings()
     """Distributions of span corruption."""
 
+    pack: Pack = "best-fit"
+    """"best-fit": every example whole in one row. "concat": documents of the objective `causal` are poured one behind the other into what
+    is left, and cut where a row ends; examples of other objectives stay whole."""
+
+    cut_at: CutAt = "tokens"
+    """Where documents are cut that do not fit a row: "tokens", so that every chunk but the last fills its row; or "lines", at the last
+    line end of a row, which leaves 0.1 to 10 % of padding (docs/decisions/0014)."""
+
     window_bytes: int = Field(default=64 * 2**20, ge=1)
-    """Text that is packed together, in bytes; each window becomes one shard. 64 MiB are about 20 million tokens, 10,000 chunks at
-    2,048, enough for padding under 0.02 %; a worker needs about 12 times as much memory."""
+    """Text that is packed together, in bytes. 64 MiB are about 20 million tokens, enough for padding under 0.02 % at 2,048 and 8,192;
+    a worker needs about 10 times as much memory."""
+
+    shard_bytes: int | None = Field(default=None, ge=1)
+    """Text of one shard file, in bytes; by default that of one window. Tokens of it take about two thirds as much, in 16 bits."""
+
+    compression: Literal["none", "zstd"] = "none"
+    """Of the shards' bodies. "zstd" saves about a third, and costs the loader a decompressed batch of 64 rows for each row that it reads in
+    random order; uncompressed rows are read where they lie."""
+
+    strata: Literal["source", "language"] = "source"
+    """What a shard's rows have in common, and what mixture weights and the loader name: `SOURCE`, or `SOURCE/LANGUAGE`."""
+
+    epochs: int = Field(default=1, ge=1, le=1000)
+    """Passes that are written: the same documents, corrupted and packed differently in each (CodeGen2.5's five epochs: corruption as
+    augmentation). A trainer that goes on beyond the last begins again with the first."""
 
     epoch: int = Field(default=0, ge=0)
-    """Number of this pass: the same documents are corrupted differently in another epoch."""
+    """Number of the first pass."""
+
+    @property
+    def mixtures(self) -> dict[str, dict[str, float]]:
+        """All tables of weights, by their names in a recipe."""
+        return {"objectives": self.objectives, **{f'objectives_of."{name}"': each for name, each in self.objectives_of.items()}}
+
+    def mixture_of(self, source: str, language: str) -> int:
+        """Which of `mixtures` the documents of a source and language draw from, by its place."""
+        names = list(self.objectives_of)
+        return next((names.index(name) + 1 for name in (f"{source}/{language}", source) if name in names), 0)
+
+    @property
+    def wanted(self) -> list[str]:
+        """Objectives that have a weight anywhere, in the order of their codes."""
+        return [name for name in OBJECTIVES if any(weights.get(name, 0) > 0 for weights in self.mixtures.values())]
 
     @model_validator(mode="after")
     def _weights_make_sense(self) -> Self:
-        allowed = OBJECTIVES[1:]
-        for name, weight in self.objectives.items():
-            if name not in allowed:
-                raise ValueError(f"objectives.{name}: unknown objective; known: {', '.join(allowed)}")
-            if not 0 <= weight < math.inf:
-                raise ValueError(f"objectives.{name} = {weight}: must be a number of 0 or more")
-        if not sum(self.objectives.values()) > 0:
-            raise ValueError("objectives: at least one needs a weight above 0")
+        for where, weights in self.mixtures.items():
+            _check_weights(where, weights)
         needed = 4 * self.span_corruption.overhead
-        if self.context_length < needed and self.objectives.get("span_corruption", 0) > 0:
+        if self.context_length < needed and "span_corruption" in self.wanted:
             raise ValueError(
                 f"context_length = {self.context_length} is too short for span_corruption.max_spans = "
                 f"{self.span_corruption.max_spans}, whose sentinels take up to {self.span_corruption.overhead} tokens: "
                 f"at least {needed} are needed; lower max_spans or raise context_length"
             )
         return self
+
+
+def _check_weights(where: str, weights: dict[str, float]) -> None:
+    allowed = OBJECTIVES[1:]
+    for name, weight in weights.items():
+        if name not in allowed:
+            raise ValueError(f"{where}.{name}: unknown objective; known: {', '.join(allowed)}")
+        if not 0 <= weight < math.inf:
+            raise ValueError(f"{where}.{name} = {weight}: must be a number of 0 or more")
+    if not sum(weights.values()) > 0:
+        raise ValueError(f"{where}: at least one needs a weight above 0")

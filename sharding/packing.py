@@ -1,10 +1,17 @@
-"""Best-fit decreasing packing: every example whole in one row, rows as full as can be.
+"""Packing examples into rows.
+
+Best-fit decreasing: every example whole in one row, rows as full as can be.
 
 Examples are placed from the longest to the shortest, each into the open row with the least room that still holds it, or into a new one.
 Rows are found through a segment tree over the room left, so placing costs O(log row) and a window of 10,000 examples a few
 milliseconds (arXiv 2404.10830 describes the method). What stays empty depends on what there is to fill it with: 0.015 % of a row of
-2,048 for a window of 10,000 documents of log-normal lengths; more where most examples are chunks of long documents, each a little
-shorter than a row (docs/decisions/0007).
+2,048 for a window of 10,000 documents of log-normal lengths.
+
+Pouring: documents one behind the other into whatever room there is, cut where the room ends. Nothing stays empty but the end of the last
+row; documents that would have fitted a row are cut (0.9 cuts a row), which is why best fit is the default.
+
+    rooms   ├──── 5 ────┤ ├─ 3 ─┤ ├────────── row ──────────┤ …
+    stream   A A A A A     A B B   B B B C C C C C C C C C C
 """
 
 from __future__ import annotations
@@ -40,6 +47,40 @@ def best_fit(lengths: npt.NDArray[np.int64], row_length: int) -> Packed:
     packed_row, packed_start = np.empty_like(row), np.empty_like(start)
     packed_row[order], packed_start[order] = row, start
     return Packed(packed_row, packed_start, int(rows))
+
+
+class Poured(NamedTuple):
+    """Pieces of a stream of n documents, in its order."""
+
+    document: npt.NDArray[np.int64]
+    """int64[k]"""
+    start: npt.NDArray[np.int64]
+    """int64[k]: tokens of the document before the piece"""
+    length: npt.NDArray[np.int64]
+    """int64[k], at least 1"""
+    row: npt.NDArray[np.int64]
+    """int64[k]"""
+    row_start: npt.NDArray[np.int64]
+    """int64[k]: first token within the row"""
+    rows: int
+
+
+def pour(lengths: npt.NDArray[np.int64], packed: Packed, filled: npt.NDArray[np.int64], row_length: int) -> Poured:
+    """Fills what rows have left, then new rows, with documents of the given lengths (tokens), in order.
+
+    `filled` int64[packed.rows]: tokens that each row holds already. Cost: two sorts of the pieces.
+    """
+    total = int(lengths.sum())
+    more = max(0, -(-(total - int((row_length - filled).sum())) // row_length))
+    room = np.concatenate([row_length - filled, np.full(more, row_length)])
+    document_ends, room_ends = np.cumsum(lengths), np.cumsum(room)
+    bounds = np.unique(np.concatenate([[0], document_ends, room_ends[room_ends < total]]))
+    begin, length = bounds[:-1], np.diff(bounds)
+    document = np.searchsorted(document_ends, begin, side="right")
+    row = np.searchsorted(room_ends, begin, side="right")
+    start = begin - (document_ends - lengths)[document]
+    row_start = row_length - room[row] + begin - (room_ends - room)[row]
+    return Poured(document, start, length, row, row_start, packed.rows + more)
 
 
 @njit(cache=True, nogil=True)

@@ -1,6 +1,6 @@
 """Counter-based randomness: every draw is a pure function of a key and a counter.
 
-An example's key is made of (seed, epoch, doc_id, chunk), so what is drawn for it depends on nothing else: not on the order of
+An example's key is made of (seed, epoch, doc_id, first token), so what is drawn for it depends on nothing else: not on the order of
 documents, the worker, or the run. The mixer is splitmix64's finaliser (Steele, Lea, Flood 2014; constants of Stafford's variant 13).
 """
 
@@ -61,6 +61,6 @@ def document_keys(doc_id: npt.NDArray[np.uint8], seed: int, epoch: int) -> npt.N
     return keys
 
 
-def chunk_keys(documents: npt.NDArray[np.uint64], chunk: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
-    """uint64[m]: keys of chunks from their documents' keys and their numbers within the document."""
-    return _fold(documents, chunk.astype(np.uint64))
+def chunk_keys(documents: npt.NDArray[np.uint64], first: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+    """uint64[m]: keys of chunks from their documents' keys and the tokens of the document before them."""
+    return _fold(documents, first.astype(np.uint64))

@@ -2,37 +2,33 @@
 
     documents ─▶ objective of each ─▶ chunks ─▶ examples ─▶ rows of context_length + 1 tokens, in keyed order, with their segments
 
-No token is lost on the way, and that is checked for each window: tokens of rows = tokens of documents + control tokens + padding.
+No token is lost on the way, and that is checked for each window: tokens of rows = tokens of documents + control tokens + padding, and
+what cuts between characters added.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from contracts.schemas import OBJECTIVES as OBJECTIVE_NAMES
-from sharding.chunks import Cuts, cut, draw_objectives
-from sharding.objectives import Chunks, Examples, Objective
-from sharding.packing import best_fit
+from sharding.chunks import CutAt, Cuts, Cutter, Documents, chunks_of, draw_objectives
+from sharding.made import Made, segments_of
+from sharding.objectives.base import Objective
+from sharding.packing import Packed, best_fit, pour
 from sharding.randomness import GOLDEN, chunk_keys, document_keys, uniforms
 from sharding.segments import SegmentTable
 from sharding.shard_file import token_dtype
+from sharding.window_statistics import window_statistics
 
+Pack = Literal["best-fit", "concat"]
 
-class Documents(NamedTuple):
-    """n encoded documents."""
-
-    ids: npt.NDArray[np.uint32]
-    """uint32[tokens]"""
-    offsets: npt.NDArray[np.int64]
-    """int64[n + 1]"""
-    doc_id: npt.NDArray[np.uint8]
-    """uint8[n, 16]"""
+POURED = "causal"
+"""The objective whose documents may be cut anywhere; `pack = "concat"` pours them into what other examples leave of their rows."""
 
 
 class Rows(NamedTuple):
@@ -42,7 +38,7 @@ class Rows(NamedTuple):
     """uint16 or uint32 [rows, context_length + 1]"""
     segments: SegmentTable
     statistics: dict[str, Any]
-    """Counts that add up over windows; see `_statistics`."""
+    """Counts that add up over windows; see window_statistics."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +46,23 @@ class RowBuilder:
     """Everything that turns documents into rows, but the documents."""
 
     objectives: Mapping[str, Objective]
-    weights: Mapping[str, float]
-    """Relative share of documents by objective."""
+    mixtures: list[Mapping[str, float]]
+    """Relative share of documents by objective, for each mixture that documents name."""
     ends_line: npt.NDArray[np.bool_]
-    """bool[vocabulary]: see tokenizer.encode.line_ends"""
+    """bool[vocabulary]: whether a token's text ends with a newline"""
+    starts_character: npt.NDArray[np.bool_]
+    """bool[vocabulary]: whether a token does not begin inside a character"""
     context_length: int
     vocab_size: int
     padding_id: int
     seed: int
-    epoch: int
+    epoch: int = 0
+    pack: Pack = "best-fit"
+    cut_at: CutAt = "tokens"
+    _names: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_names", list(self.objectives))
 
     @property
     def row_length(self) -> int:
@@ -66,135 +70,87 @@ class RowBuilder:
         return self.context_length + 1
 
     def build(self, documents: Documents) -> Rows:
-        """Rows of one window. Cost: about 12 ns a token; memory about 24 bytes a token."""
+        """Rows of one window. Cost: about 15 ns a token; memory about 16 bytes a token."""
         keys = document_keys(documents.doc_id, self.seed, self.epoch)
-        names = list(self.objectives)
-        drawn = draw_objectives(keys, np.array([self.weights.get(name, 0.0) for name in names]))
-        capacity = np.array([self.row_length - self.objectives[name].overhead for name in names], np.int64)[drawn]
-        cuts = cut(documents.ids, documents.offsets, capacity, self.ends_line)
-        made = self._examples(documents, cuts, drawn[cuts.document], chunk_keys(keys[cuts.document], cuts.number))
-        packed = best_fit(made.length, self.row_length)
-        # Best-fit decreasing leaves rows sorted by the length of their longest example: put them in a keyed order.
-        window = np.uint64(np.sum(keys, dtype=np.uint64))
-        place = np.empty(packed.rows, np.int64)
-        place[np.argsort(uniforms(window + np.arange(packed.rows, dtype=np.uint64) * GOLDEN, 1), kind="stable")] = np.arange(
-            packed.rows
-        )
-        row = place[packed.row]
-        dtype = token_dtype(self.vocab_size)
-        input_ids = np.full((packed.rows, self.row_length), self.padding_id, dtype)
-        _fill(input_ids, made.ids, made.begin, made.length, row, packed.start)
-        segments = _segments(documents, cuts, made, row, packed.start, packed.rows, self.row_length)
-        statistics = _statistics(documents, made, segments, packed.rows * self.row_length)
+        weights = np.array([[mixture.get(name, 0.0) for name in self._names] for mixture in self.mixtures])
+        drawn = draw_objectives(keys, weights, documents.mixture)
+        cuts, packed = self._placed(documents, keys, drawn)
+        order = np.argsort(packed.row * np.int64(self.row_length) + packed.start, kind="stable")
+        cuts = cuts.some(order)
+        made = self._examples(documents, keys, cuts, drawn[cuts.document])
+        row, start = self._permuted(documents, keys, packed)[packed.row[order]], packed.start[order]
+        input_ids = np.full((packed.rows, self.row_length), self.padding_id, token_dtype(self.vocab_size))
+        for number, examples in enumerate(made.examples):
+            mine = np.flatnonzero(made.objective == number)
+            _fill(input_ids, examples.ids, examples.offsets, row[mine], start[mine])
+        segments = segments_of(documents, cuts, made, row, start, packed.rows, self.row_length)
+        statistics = window_statistics(documents, cuts, made, segments, self.ends_line)
         return Rows(input_ids, segments, statistics)
 
-    def _examples(self, documents: Documents, cuts: Cuts, objective: npt.NDArray[np.int64], key: npt.NDArray[np.uint64]) -> _Made:
-        m = len(objective)
-        begin, length = np.zeros(m, np.int64), np.zeros(m, np.int64)
-        kind, masked = np.zeros(m, np.uint8), np.zeros(m, np.int64)
-        ids, spans, done = [], [], 0
+    def _placed(self, documents: Documents, keys: npt.NDArray[np.uint64], drawn: npt.NDArray[np.int64]) -> tuple[Cuts, Packed]:
+        """Chunks, and the rows their examples go to."""
+        poured = drawn == (self._names.index(POURED) if self.pack == "concat" and POURED in self._names else -1)
+        cutter = Cutter(self.row_length, self.cut_at, self.ends_line, self.starts_character)
+        cuts = cutter.cut(documents, keys, list(self.objectives.values()), np.where(poured, -1, drawn))
+        length = self._lengths(documents, keys, cuts, drawn[cuts.document])
+        packed = best_fit(length, self.row_length)
+        return self._pour(documents, keys, np.flatnonzero(poured), cuts, length, packed) if poured.any() else (cuts, packed)
+
+    def _pour(
+        self,
+        documents: Documents,
+        keys: npt.NDArray[np.uint64],
+        poured: npt.NDArray[np.int64],
+        cuts: Cuts,
+        length: npt.NDArray[np.int64],
+        packed: Packed,
+    ) -> tuple[Cuts, Packed]:
+        """The chunks that are there, and those that documents are cut into by pouring them into what is left."""
+        poured = poured[np.argsort(uniforms(keys[poured], 2), kind="stable")]
+        tokens = np.diff(documents.offsets)[poured]
+        filled = np.bincount(packed.row, weights=length, minlength=packed.rows).astype(np.int64)
+        pieces = pour(tokens + documents.ends[poured], packed, filled, self.row_length)
+        document = poured[pieces.document]
+        start = documents.offsets[document] + pieces.start
+        stop = np.minimum(start + pieces.length, documents.offsets[document + 1])
+        more = Cuts(document, start, stop, stop - start < pieces.length)  # what is missing is <|endoftext|>
+        places = Packed(np.concatenate([packed.row, pieces.row]), np.concatenate([packed.start, pieces.row_start]), pieces.rows)
+        return Cuts.joined([cuts, more]), places
+
+    def _lengths(
+        self, documents: Documents, keys: npt.NDArray[np.uint64], cuts: Cuts, objective: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64]:
+        """int64[m]: tokens of each chunk's example."""
+        length = np.zeros(len(objective), np.int64)
         for number, makes in enumerate(self.objectives.values()):
             mine = np.flatnonzero(objective == number)
-            begin_of = documents.offsets[cuts.document[mine]]
-            no_head = np.zeros(len(mine), np.int64)
-            chunks = Chunks(documents.ids, cuts.start[mine], cuts.stop[mine], cuts.last[mine], key[mine], begin_of, no_head)
-            examples: Examples = makes.examples(chunks)
-            begin[mine] = examples.offsets[:-1] + done
-            length[mine] = np.diff(examples.offsets)
-            kind[mine] = examples.kind
-            masked[mine] = examples.masked
-            ids.append(examples.ids)
-            spans.append(examples.span_lengths)
-            done += len(examples.ids)
-        return _Made(np.concatenate(ids), begin, length, kind, masked, cuts.stop - cuts.start, np.concatenate(spans))
+            length[mine] = makes.lengths(chunks_of(documents, keys, cuts.some(mine)))
+        return length
 
+    def _examples(self, documents: Documents, keys: npt.NDArray[np.uint64], cuts: Cuts, objective: npt.NDArray[np.int64]) -> Made:
+        chosen = [cuts.some(objective == number) for number in range(len(self.objectives))]
+        made = [
+            makes.examples(chunks_of(documents, keys, each)) for makes, each in zip(self.objectives.values(), chosen, strict=True)
+        ]
+        return Made(objective, made)
 
-class _Made(NamedTuple):
-    """Examples of all chunks, in chunk order; example i is ids[begin[i]:begin[i] + length[i]]."""
-
-    ids: npt.NDArray[np.uint32]
-    begin: npt.NDArray[np.int64]
-    length: npt.NDArray[np.int64]
-    kind: npt.NDArray[np.uint8]
-    masked: npt.NDArray[np.int64]
-    text: npt.NDArray[np.int64]
-    """Tokens of the chunk, without control tokens."""
-    spans: npt.NDArray[np.int32]
+    def _permuted(self, documents: Documents, keys: npt.NDArray[np.uint64], packed: Packed) -> npt.NDArray[np.int64]:
+        """int64[rows]: where each row goes. Packing leaves rows sorted by the length of their longest example: a keyed order mixes them."""
+        window = np.uint64(np.sum(chunk_keys(keys, documents.first), dtype=np.uint64))
+        drawn = uniforms(window + np.arange(packed.rows, dtype=np.uint64) * GOLDEN, 1)
+        place = np.empty(packed.rows, np.int64)
+        place[np.argsort(drawn, kind="stable")] = np.arange(packed.rows)
+        return place
 
 
 @njit(cache=True, nogil=True)
 def _fill(
     out: npt.NDArray[Any],
     ids: npt.NDArray[np.uint32],
-    begin: npt.NDArray[np.int64],
-    length: npt.NDArray[np.int64],
+    offsets: npt.NDArray[np.int64],
     row: npt.NDArray[np.int64],
     start: npt.NDArray[np.int64],
 ) -> None:
-    for i in range(len(begin)):
-        for j in range(length[i]):
-            out[row[i], start[i] + j] = ids[begin[i] + j]
-
-
-def _segments(
-    documents: Documents,
-    cuts: Cuts,
-    made: _Made,
-    row: npt.NDArray[np.int64],
-    start: npt.NDArray[np.int64],
-    rows: int,
-    row_length: int,
-) -> SegmentTable:
-    """Segments in row order, those of one row from left to right; what no example fills is a padding segment."""
-    filled = np.bincount(row, weights=made.length, minlength=rows).astype(np.int64)
-    open_rows = np.flatnonzero(filled < row_length)
-    n, pads = len(row), len(open_rows)
-    all_rows = np.concatenate([row, open_rows])
-    all_starts = np.concatenate([start, filled[open_rows]])
-    order = np.lexsort((all_starts, all_rows))
-    offsets = np.zeros(rows + 1, np.int64)
-    np.cumsum(np.bincount(all_rows, minlength=rows), out=offsets[1:])
-    doc_start = cuts.start - documents.offsets[cuts.document]
-    doc_id = np.zeros((n + pads, 16), np.uint8)
-    doc_id[:n] = documents.doc_id[cuts.document]
-    return SegmentTable(
-        row_offsets=offsets,
-        doc_id=doc_id[order],
-        doc_start=np.concatenate([doc_start, np.zeros(pads, np.int64)])[order],
-        start=all_starts[order].astype(np.int32),
-        length=np.concatenate([made.length, row_length - filled[open_rows]])[order].astype(np.int32),
-        kind=np.concatenate([made.kind, np.zeros(pads, np.uint8)])[order],
-        loss_start=np.zeros(n + pads, np.int32),
-    )
-
-
-def _statistics(documents: Documents, made: _Made, segments: SegmentTable, tokens: int) -> dict[str, Any]:
-    """Counts that add up: tokens by what they are, examples by objective, histograms of mask ratio (5 % wide) and span length (log2)."""
-    text, padding = len(documents.ids), int(segments.length[segments.kind == 0].sum())
-    control = int(made.length.sum()) - text
-    if text != int(made.text.sum()) or text + control + padding != tokens:
-        raise AssertionError(f"tokens lost: {text} text + {control} control + {padding} padding != {tokens} in rows")
-    by_objective = {
-        name: {
-            "examples": int(np.sum(made.kind == code)),
-            "tokens": int(made.length[made.kind == code].sum()),
-            "text_tokens": int(made.text[made.kind == code].sum()),
-        }
-        for code, name in enumerate(OBJECTIVE_NAMES)
-        if code > 0
-    }
-    corrupted = made.masked > 0
-    ratios = made.masked[corrupted] / np.maximum(1, made.text[corrupted])
-    ratio_bins = np.bincount(np.minimum(19, (ratios * 20).astype(np.int64)), minlength=20)
-    length_bins = np.bincount(np.minimum(15, np.log2(np.maximum(1, made.spans)).astype(np.int64)), minlength=16)
-    return {
-        "documents": len(documents.offsets) - 1,
-        "text_tokens": text,
-        "control_tokens": control,
-        "padding_tokens": padding,
-        "objectives": by_objective,
-        "masked_tokens": int(made.masked.sum()),
-        "spans": len(made.spans),
-        "mask_ratio_histogram": ratio_bins.tolist(),
-        "span_length_log2_histogram": length_bins.tolist(),
-    }
+    for i in range(len(row)):
+        for j in range(offsets[i + 1] - offsets[i]):
+            out[row[i], start[i] + j] = ids[offsets[i] + j]

@@ -8,8 +8,10 @@ be taken for a short one. Any Arrow reader opens these files: `pyarrow.ipc.open_
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import fsspec
 import numpy as np
@@ -25,28 +27,65 @@ from sharding.segments import Int64, SegmentTable
 TokenIds = npt.NDArray[np.unsignedinteger[Any]]
 """uint16 or uint32, by the size of the vocabulary."""
 
+Compression = Literal["none", "zstd"]
+
 
 def token_dtype(vocab_size: int) -> np.dtype[np.unsignedinteger[Any]]:
     """Of token ids: uint16 or uint32, as `token_type` says in Arrow's terms."""
     return np.dtype(str(token_type(vocab_size)))
 
 
-def write_shard(
-    file: BinaryIO, metadata: ShardMetadata, input_ids: TokenIds, segments: SegmentTable, rows_per_batch: int = 1024
-) -> None:
-    """Write `input_ids` (uint16|uint32[rows, context_length + 1]) and their segments as one Arrow IPC file.
+ROWS_PER_BATCH = {"none": 1024, "zstd": 64}
+"""1,024 rows are 4 MiB at 2,048 tokens of two bytes: large enough that the 256 bytes of framing do not count, small enough to read one
+from an object store. A compressed batch is decompressed for any of its rows."""
 
-    The bytes depend on the arguments alone. 1,024 rows a batch are 4 MiB at 2,048 tokens of two bytes: large enough that the
-    256 bytes of framing do not count, small enough to read one from an object store. Raises ValueError for arrays that do
-    not fit the metadata.
+BATCHES_KEPT = 32
+"""Batches of one shard whose views are kept; of compressed ones these hold their rows, 256 KiB each at 2,048 tokens."""
+
+
+def write_shard(
+    file: BinaryIO,
+    metadata: ShardMetadata,
+    windows: Iterable[tuple[TokenIds, SegmentTable]],
+    rows_per_batch: int | None = None,
+    compression: Compression = "none",
+) -> int:
+    """Writes windows of rows as one Arrow IPC file; returns the number of rows.
+
+    A window is uint16|uint32[rows, context_length + 1] and the rows' segments. The bytes depend on the arguments alone. Memory: that of
+    one window. Raises ValueError for arrays that do not fit the metadata.
     """
-    _check_ids(metadata, input_ids)
-    segments.check(len(input_ids), metadata.context_length + 1)
     schema = shard_schema(metadata.context_length, metadata.vocab_size, metadata.to_json())
-    with pa.ipc.new_file(file, schema) as writer:
-        for first in range(0, len(input_ids), rows_per_batch):
-            last = min(first + rows_per_batch, len(input_ids))
-            writer.write_batch(_to_batch(schema, input_ids[first:last], segments.slice(first, last)))
+    options = pa.ipc.IpcWriteOptions(compression=None if compression == "none" else compression)
+    rows = 0
+    with pa.ipc.new_file(file, schema, options=options) as writer:
+        for ids, segments in _batches(metadata, windows, rows_per_batch or ROWS_PER_BATCH[compression]):
+            writer.write_batch(_to_batch(schema, ids, segments))
+            rows += len(ids)
+    return rows
+
+
+def _batches(
+    metadata: ShardMetadata, windows: Iterable[tuple[TokenIds, SegmentTable]], size: int
+) -> Iterator[tuple[TokenIds, SegmentTable]]:
+    """Batches of `size` rows, the last one shorter: what is left of a window goes before the next one."""
+    left: tuple[TokenIds, SegmentTable] | None = None
+    for ids, segments in windows:
+        _check_ids(metadata, ids)
+        segments.check(len(ids), metadata.context_length + 1)
+        first = 0
+        if left:
+            first = min(size - len(left[0]), len(ids))
+            left = (np.concatenate([left[0], ids[:first]]), SegmentTable.concatenate([left[1], segments.slice(0, first)]))
+            if len(left[0]) < size:
+                continue
+            yield left
+        while first + size <= len(ids):
+            yield ids[first : first + size], segments.slice(first, first + size)
+            first += size
+        left = (ids[first:].copy(), segments.slice(first, len(ids))) if first < len(ids) else None
+    if left:
+        yield left
 
 
 def _check_ids(metadata: ShardMetadata, input_ids: TokenIds) -> None:
@@ -80,7 +119,7 @@ class Shard:
     rows: int
     rows_per_batch: int
     _reader: Any
-    _batches: dict[int, _View]
+    _batches: OrderedDict[int, _View]
 
     @staticmethod
     def open(path: str) -> Shard:
@@ -93,7 +132,7 @@ class Shard:
         count = reader.num_record_batches
         first = reader.get_batch(0).num_rows if count else 0
         last = reader.get_batch(count - 1).num_rows if count else 0
-        return Shard(path, metadata, max(count - 1, 0) * first + last, max(first, 1), reader, {})
+        return Shard(path, metadata, max(count - 1, 0) * first + last, max(first, 1), reader, OrderedDict())
 
     def row(self, index: int) -> TokenIds:
         """Ids of one row, uint16|uint32[context_length + 1]: a read-only view, nothing is copied."""
@@ -124,9 +163,12 @@ class Shard:
         return index
 
     def _batch(self, number: int) -> _View:
-        if number not in self._batches:
-            self._batches[number] = self._view(self._reader.get_batch(number))
-        return self._batches[number]
+        view = self._batches.get(number)
+        if view is None:
+            view = self._batches[number] = self._view(self._reader.get_batch(number))
+            if len(self._batches) > BATCHES_KEPT:
+                self._batches.popitem(last=False)
+        return view
 
     def _view(self, batch: pa.RecordBatch) -> _View:
         ids = batch.column("input_ids").values.to_numpy(zero_copy_only=True)

@@ -49,7 +49,7 @@ def write_stage(folder: Path, files: list[tuple[str, str, int]], **changes: obje
         ids = np.zeros((rows, CONTEXT + 1), np.uint16)
         ids[:, 0], ids[:, 1], ids[:, 2] = ord(source[0]), number // 256, number % 256
         with (folder / path).open("wb") as file:
-            write_shard(file, metadata_for(source, **changes), ids, segments_of([[10, 6]] * rows), rows_per_batch=8)
+            write_shard(file, metadata_for(source, **changes), [(ids, segments_of([[10, 6]] * rows))], rows_per_batch=8)
         done[source] += rows
         entries.append(FileEntry(path, rows, (folder / path).stat().st_size, "0" * 16, rows * (CONTEXT + 1), source))
     manifest = Manifest(stage="shard", config={}, seed=0, upstream={}, versions={}, totals={}, statistics={}, files=entries)

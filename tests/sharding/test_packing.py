@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.errors import ShardError
-from sharding.packing import best_fit
+from sharding.packing import Packed, best_fit, pour
 
 
 def best_fit_by_hand(lengths: list[int], row_length: int) -> list[tuple[int, int]]:
@@ -49,3 +49,19 @@ def test_an_example_longer_than_a_row_is_refused() -> None:
 
 def test_nothing_to_pack() -> None:
     assert best_fit(np.zeros(0, np.int64), 64).rows == 0
+
+
+@given(st.lists(st.integers(0, 30), max_size=12), st.lists(st.integers(0, 16), max_size=8))
+def test_pouring_fills_every_room_in_order(lengths: list[int], filled: list[int]) -> None:
+    packed = Packed(np.arange(len(filled)), np.zeros(len(filled), np.int64), len(filled))
+    poured = pour(np.array(lengths, np.int64), packed, np.array(filled, np.int64), 16)
+    places = [(row, place) for row in range(len(filled)) for place in range(filled[row], 16)]
+    places += [(row, place) for row in range(len(filled), poured.rows) for place in range(16)]
+    tokens = [(document, token) for document, length in enumerate(lengths) for token in range(length)]
+    assert len(tokens) <= len(places)
+    assert poured.rows == len(filled) or len(places) - len(tokens) < 16, "no more rows than needed"
+    found = {}
+    for document, start, length, row, at in zip(*(column.tolist() for column in poured[:5]), strict=True):
+        assert length > 0
+        found.update({(row, at + i): (document, start + i) for i in range(length)})
+    assert found == dict(zip(places, tokens, strict=False))

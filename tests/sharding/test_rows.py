@@ -12,10 +12,11 @@ from contracts.schemas import FORMAT_VERSION, OBJECTIVES
 from contracts.special_tokens import END_OF_TEXT, control_tokens
 from sharding.check import documents as restored_documents
 from sharding.check import inspect
+from sharding.chunks import Documents
 from sharding.objectives.base import Controls
 from sharding.objectives.causal import Causal
 from sharding.objectives.span_corruption import SpanCorruption, SpanCorruptionSettings
-from sharding.rows import Documents, RowBuilder, Rows
+from sharding.rows import RowBuilder, Rows
 from sharding.shards import Shard, ShardMetadata, write_shard
 
 ORDINARY = 300
@@ -27,8 +28,9 @@ def builder(context_length: int = 64, epoch: int = 0, vocab_size: int = VOCAB) -
     controls = Controls.of(CONTROL_IDS)
     return RowBuilder(
         objectives={"causal": Causal(controls), "span_corruption": SpanCorruption(SpanCorruptionSettings(max_spans=3), controls)},
-        weights={"causal": 0.5, "span_corruption": 0.5},
+        mixtures=[{"causal": 0.5, "span_corruption": 0.5}],
         ends_line=np.arange(VOCAB) == 10,
+        starts_character=np.ones(VOCAB, np.bool_),
         context_length=context_length,
         vocab_size=vocab_size,
         padding_id=CONTROL_IDS["<fim_pad>"],
@@ -41,7 +43,7 @@ def random_documents(lengths: list[int], seed: int = 0) -> Documents:
     rng = np.random.default_rng(seed)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     doc_id = rng.integers(0, 256, (len(lengths), 16), dtype=np.uint8)
-    return Documents(rng.integers(0, ORDINARY, offsets[-1]).astype(np.uint32), offsets, doc_id)
+    return Documents.whole(rng.integers(0, ORDINARY, offsets[-1]).astype(np.uint32), offsets, doc_id)
 
 
 def as_shard(rows: Rows, folder: Path, context_length: int = 64) -> Shard:
@@ -50,7 +52,7 @@ def as_shard(rows: Rows, folder: Path, context_length: int = 64) -> Shard:
         special_ids=CONTROL_IDS, seed=5, epoch=0, config_digest="0" * 32, objectives=list(OBJECTIVES[1:]),
     )  # fmt: skip
     buffer = io.BytesIO()
-    write_shard(buffer, metadata, rows.input_ids, rows.segments)
+    write_shard(buffer, metadata, [(rows.input_ids, rows.segments)])
     path = folder / "0.arrow"
     path.write_bytes(buffer.getvalue())
     return Shard.open(str(path))
@@ -78,7 +80,7 @@ def test_counts_add_up() -> None:
 
 def test_an_example_does_not_depend_on_its_neighbours() -> None:
     documents = random_documents([100, 200, 50, 300])
-    alone = Documents(documents.ids[:100], documents.offsets[:2], documents.doc_id[:1])
+    alone = Documents.whole(documents.ids[:100], documents.offsets[:2], documents.doc_id[:1])
 
     def examples_of(rows: Rows) -> set[tuple[int, ...]]:
         table = rows.segments

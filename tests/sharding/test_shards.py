@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from stages import CONTEXT, metadata_for, segments_of, write_stage
 
 from contracts.errors import ShardError, StageError
-from contracts.schemas import FORMAT_VERSION, shard_schema
+from contracts.schemas import FORMAT_VERSION, OBJECTIVES, shard_schema
 from sharding.segments import SegmentTable
 from sharding.shards import Shard, ShardMetadata, open_shards, token_dtype, write_shard
 
@@ -32,7 +32,7 @@ def equal(one: SegmentTable, other: SegmentTable) -> bool:
 def shard_bytes(rows: int = 20, rows_per_batch: int = 8) -> bytes:
     buffer = io.BytesIO()
     ids = np.arange(rows * (CONTEXT + 1), dtype=np.uint16).reshape(rows, -1) % 900
-    write_shard(buffer, metadata_for(), ids, segments_of([[10, 6]] * rows), rows_per_batch)
+    write_shard(buffer, metadata_for(), [(ids, segments_of([[10, 6]] * rows))], rows_per_batch)
     return buffer.getvalue()
 
 
@@ -50,7 +50,7 @@ def test_written_rows_are_read_back(
     segments, path = segments_of(lengths), tmp_path_factory.mktemp("shard") / "x.arrow"
     metadata = metadata_for(vocab_size=vocab_size)
     with path.open("wb") as file:
-        write_shard(file, metadata, ids, segments, rows_per_batch)
+        write_shard(file, metadata, [(ids, segments)], rows_per_batch)
     shard = Shard.open(str(path))
     assert shard.metadata == metadata
     assert shard.rows == len(lengths)
@@ -149,12 +149,12 @@ def test_the_writer_refuses_what_does_not_fit() -> None:
         (good, segments_of([[10, 6]]), "cover 1 rows"),
         (good, segments_of([[10, 6], [10, 5]]), "do not tile"),
         (good, replace(table, start=np.array([0, 9, 0, 10], np.int32)), "do not tile"),
-        (good, replace(table, kind=np.full(4, 3, np.uint8)), "kind 3 is unknown"),
+        (good, replace(table, kind=np.full(4, len(OBJECTIVES), np.uint8)), f"kind {len(OBJECTIVES)} is unknown"),
         (good, replace(table, loss_start=np.array([0, 7, 0, 0], np.int32)), "loss_start"),
         (good, segments_of([[16], []]), "no segment"),
     ]:
         with pytest.raises(ValueError, match=words):
-            write_shard(io.BytesIO(), metadata_for(), ids, segments)
+            write_shard(io.BytesIO(), metadata_for(), [(ids, segments)])
 
 
 def test_rows_of_a_source_run_through_its_files(stage: Path) -> None:

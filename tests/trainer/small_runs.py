@@ -12,14 +12,17 @@ import xxhash
 from contracts.manifest import FileEntry, Manifest
 from contracts.schemas import FORMAT_VERSION, OBJECTIVES
 from contracts.special_tokens import PAD
+from sharding.chunks import Documents
 from sharding.objectives.base import Controls
 from sharding.objectives.causal import Causal
 from sharding.objectives.span_corruption import SpanCorruption, SpanCorruptionSettings
-from sharding.rows import Documents, RowBuilder
+from sharding.objectives.text import STARTS_CHARACTER, TextTable
+from sharding.rows import RowBuilder
 from sharding.shards import ShardMetadata, write_shard
 from tokenizer.config import TokenizerSettings
-from tokenizer.encode import Encoder, line_ends
+from tokenizer.encode import Encoder
 from tokenizer.layout import Vocabulary
+from tokenizer.token_bytes import token_bytes
 from tokenizer.train import train as train_tokenizer
 
 
@@ -38,10 +41,12 @@ def make_run(folder: Path, texts: dict[str, list[str]], vocab_size: int, context
 
 def _write_source(folder: Path, name: str, texts: list[str], vocabulary: Vocabulary, context_length: int) -> FileEntry:
     controls = Controls.of(vocabulary.control_ids)
+    table = TextTable(*token_bytes(vocabulary.json, vocabulary.size))
     builder = RowBuilder(
         objectives={"causal": Causal(controls), "span_corruption": SpanCorruption(SpanCorruptionSettings(max_spans=3), controls)},
-        weights={"causal": 0.5, "span_corruption": 0.5},
-        ends_line=line_ends(vocabulary.json, vocabulary.size),
+        mixtures=[{"causal": 0.5, "span_corruption": 0.5}],
+        ends_line=table.ends_line,
+        starts_character=(table.flags & STARTS_CHARACTER) > 0,
         context_length=context_length,
         vocab_size=vocabulary.size,
         padding_id=vocabulary.control_ids[PAD],
@@ -51,7 +56,7 @@ def _write_source(folder: Path, name: str, texts: list[str], vocabulary: Vocabul
     encoded = Encoder(vocabulary.json)(pa.array(texts, pa.large_string()))
     ids = [hashlib.md5(text.encode(), usedforsecurity=False).digest() for text in texts]
     doc_id = np.frombuffer(b"".join(ids), np.uint8).reshape(-1, 16)
-    rows = builder.build(Documents(encoded.ids, encoded.offsets, doc_id))
+    rows = builder.build(Documents.whole(encoded.ids, encoded.offsets, doc_id))
     metadata = ShardMetadata(
         format_version=FORMAT_VERSION,
         source=name,
@@ -66,7 +71,7 @@ def _write_source(folder: Path, name: str, texts: list[str], vocabulary: Vocabul
     )
     path = folder / f"{name}.arrow"
     with path.open("wb") as file:
-        write_shard(file, metadata, rows.input_ids, rows.segments, rows_per_batch=16)
+        write_shard(file, metadata, [(rows.input_ids, rows.segments)], rows_per_batch=16)
     count = len(rows.input_ids)
     digest = xxhash.xxh3_64_hexdigest(path.read_bytes())
     return FileEntry(path.name, count, path.stat().st_size, digest, count * (context_length + 1), name)

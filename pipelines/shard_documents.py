@@ -1,0 +1,207 @@
+"""The documents of a shard, encoded, a window at a time.
+
+    range ─▶ row groups of its parts ─▶ documents that begin in it ─▶ pieces of very long ones ─▶ ids ─▶ windows of equal size
+
+A document of more than PIECE_BYTES is encoded and packed piece by piece, so memory does not grow with it. Pieces end where words end,
+so their ids are those of the whole document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipelines.corpus import Corpus, column
+from pipelines.counts import add_up
+from pipelines.shard_plan import Range, languages_of, strata_of, text_bytes
+from sharding.chunks import Documents
+from sharding.config import ShardSettings
+
+PIECE_BYTES = 8 * 2**20
+"""Text that is encoded at once, if it is one document."""
+
+
+class Encoded(NamedTuple):
+    """Ids of n documents, or of pieces of documents."""
+
+    ids: npt.NDArray[np.uint32]
+    """uint32[tokens]"""
+    offsets: npt.NDArray[np.int64]
+    """int64[n + 1]"""
+    head: npt.NDArray[np.int64]
+    """int64[n]: tokens of each header"""
+
+
+Encode = Callable[[pa.Table, bool], Encoded]
+"""Encodes documents; the flag says whether they are whole or at least begin with their first byte, so that they may have headers."""
+
+
+class Window(NamedTuple):
+    """Documents that are packed together."""
+
+    documents: Documents
+    languages: dict[str, Any]
+    """By language: documents, text_tokens, bytes."""
+
+
+@dataclass(frozen=True)
+class DocumentReader:
+    """Reads and encodes what a range holds."""
+
+    corpus: Corpus
+    settings: ShardSettings
+    columns: tuple[str, ...]
+    """At least doc_id, text and language."""
+    encode: Encode
+    forgotten: frozenset[bytes] = frozenset()
+    """Documents that must not come back; they keep their place in the ranges."""
+
+    def windows(self, wanted: Range) -> Iterator[Window]:
+        """Windows of about `window_bytes`, in order; none if no document begins in the range."""
+        held: list[Window] = []
+        current = 0
+        for number, part in self._encoded(wanted):
+            if number != current and held:
+                yield _joined(held)
+                held = []
+            current = number
+            held.append(part)
+        if held:
+            yield _joined(held)
+
+    def _encoded(self, wanted: Range) -> Iterator[tuple[int, Window]]:
+        """Parts of windows, by the number of their window."""
+        count = max(1, round(wanted.bytes / self.settings.window_bytes))
+        size = max(1, -(-wanted.bytes // count))
+        for table, at, source in self._tables(wanted):
+            length = text_bytes(table)
+            window = np.minimum((at - wanted.start) // size, count - 1)
+            long = length > PIECE_BYTES
+            # A run: documents of one window that follow one another, or one long document.
+            begins = np.flatnonzero(np.concatenate([[True], (window[1:] != window[:-1]) | long[1:] | long[:-1]]))
+            for first, stop in zip(begins.tolist(), [*begins[1:].tolist(), table.num_rows], strict=True):
+                run = table.slice(first, stop - first)
+                if not long[first]:
+                    yield int(window[first]), self._window(run, source, self.encode(run, True))
+                    continue
+                for offset, piece in self._pieces(run, source):
+                    yield max(int(window[first]), (int(at[first]) + offset - wanted.start) // size), piece
+
+    def _tables(self, wanted: Range) -> Iterator[tuple[pa.Table, npt.NDArray[np.int64], str]]:
+        """(documents that begin in the range, where in the stratum's text each begins, their source), a row group at a time."""
+        parts = self.corpus.parts()
+        for number, at in wanted.parts:
+            source = parts[number].stratum
+            for table in self.corpus.groups(parts[number], self.columns):
+                names, of = strata_of(table, source, self.settings)
+                table = table.filter(pa.array(of == (names.index(wanted.stratum) if wanted.stratum in names else -1)))
+                length = text_bytes(table)
+                begin = at + np.cumsum(length) - length
+                at += int(length.sum())
+                inside = (begin >= wanted.start) & (begin < wanted.stop)
+                if self.forgotten:
+                    inside &= np.array([each not in self.forgotten for each in table["doc_id"].to_pylist()], np.bool_)
+                if inside.any():
+                    yield table.filter(pa.array(inside)).combine_chunks(), begin[inside], source
+                if at >= wanted.stop:
+                    return
+
+    def _pieces(self, document: pa.Table, source: str) -> Iterator[tuple[int, Window]]:
+        """(bytes before it, piece) for a long document."""
+        text = column(document, "text")
+        offsets = np.frombuffer(text.buffers()[1], np.int64)[text.offset : text.offset + 2]
+        data = np.frombuffer(text.buffers()[2], np.uint8)[offsets[0] : offsets[1]]
+        bounds = piece_bounds(data, PIECE_BYTES)
+        place, tokens = document.schema.get_field_index("text"), 0
+        for begin, end in pairwise(bounds):
+            part = pa.LargeStringArray.from_buffers(
+                1, pa.py_buffer(np.array([0, end - begin], np.int64)), pa.py_buffer(data[begin:end])
+            )
+            table = document.set_column(place, document.schema.field("text"), part)
+            window = self._window(table, source, self.encode(table, begin == 0), tokens, end == len(data))
+            tokens += len(window.documents.ids)
+            yield begin, window
+
+    def _window(self, table: pa.Table, source: str, encoded: Encoded, first: int = 0, ends: bool = True) -> Window:
+        n = table.num_rows
+        names, language = languages_of(table)
+        mixture = np.array([self.settings.mixture_of(source, name) for name in names], np.int64)[language]
+        doc_id = np.frombuffer(b"".join(table["doc_id"].to_pylist()), np.uint8).reshape(n, 16)
+        documents = Documents(
+            encoded.ids, encoded.offsets, doc_id, encoded.head, np.full(n, first), np.full(n, ends, np.bool_), mixture
+        )
+        return Window(documents, _by_language(names, language, documents, text_bytes(table)))
+
+
+def piece_bounds(data: npt.NDArray[np.uint8], piece_bytes: int) -> list[int]:
+    """Where UTF-8 text can be cut into pieces of about `piece_bytes` without changing its ids: 0, …, len(data).
+
+    A cut lies before a space or newline that follows a printable ASCII character: whatever stands around it, no word of a byte-level
+    BPE, and no run of whitespace, goes across. A piece without such a place is longer.
+    """
+    bounds = [0]
+    while len(data) - bounds[-1] > piece_bytes:
+        bound = _cut_before(data, bounds[-1] + 1, bounds[-1] + piece_bytes) or _cut_after(data, bounds[-1] + piece_bytes)
+        bounds.append(bound)
+    return [*bounds, len(data)] if bounds[-1] < len(data) or len(bounds) == 1 else bounds
+
+
+SCANNED = 2**16
+"""Bytes that are looked through at once for a place to cut."""
+
+
+def _cut_before(data: npt.NDArray[np.uint8], low: int, high: int) -> int | None:
+    """The last place in (low, high] where text may be cut."""
+    while high > low:
+        begin = max(low, high - SCANNED)
+        found = np.flatnonzero(_may_cut(data[begin - 1 : high + 1]))
+        if len(found):
+            return int(found[-1]) + begin
+        high = begin
+    return None
+
+
+def _cut_after(data: npt.NDArray[np.uint8], low: int) -> int:
+    """The first place from `low` on where text may be cut, or its end."""
+    for begin in range(low, len(data), SCANNED):
+        found = np.flatnonzero(_may_cut(data[begin - 1 : begin + SCANNED + 1]))
+        if len(found):
+            return int(found[0]) + begin
+    return len(data)
+
+
+def _may_cut(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """bool[k - 1]: whether text may be cut between a byte and the next."""
+    printable = (data[:-1] > 0x20) & (data[:-1] < 0x7F)
+    allowed: npt.NDArray[np.bool_] = printable & ((data[1:] == 0x20) | (data[1:] == 0x0A))
+    return allowed
+
+
+def _joined(windows: Sequence[Window]) -> Window:
+    """One behind the other."""
+    parts = [window.documents for window in windows]
+    ends = np.cumsum([0, *(len(part.ids) for part in parts)])
+    offsets = np.concatenate([np.zeros(1, np.int64), *(part.offsets[1:] + end for part, end in zip(parts, ends, strict=False))])
+    rest = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in Documents._fields
+        if name not in ("ids", "offsets")
+    }
+    return Window(
+        Documents(ids=np.concatenate([part.ids for part in parts]), offsets=offsets, **rest),
+        add_up(window.languages for window in windows),
+    )
+
+
+def _by_language(
+    names: list[str], language: npt.NDArray[np.int64], documents: Documents, sizes: npt.NDArray[np.int64]
+) -> dict[str, Any]:
+    columns = {"documents": documents.ends.astype(np.int64), "text_tokens": np.diff(documents.offsets), "bytes": sizes}
+    sums = {key: np.bincount(language, weights=values, minlength=len(names)) for key, values in columns.items()}
+    return {name: {key: int(sums[key][code]) for key in columns} for code, name in enumerate(names)}

@@ -1,0 +1,134 @@
+"""Which documents a shard holds: ranges of equal size of the text of each stratum, whatever parts it lies in.
+
+    part 0          part 1          part 2                 kept documents of one stratum, in part order
+    ├──────┼───┼────┼──────────────┼───┼────┼──┤
+    0            start of 00001          start of 00002    bytes of the stratum's text
+    ├── 00000 ────┤├── 00001 ───────┤├── 00002 ──┤         a document belongs to the range it begins in
+
+The order of documents is that of the corpus, and parts are cuts of it, so ranges do not depend on how large parts are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.corpus import Corpus, column
+from pipelines.stage import Receipt, Stage
+from sharding.config import ShardSettings
+
+COLUMNS = ("text", "language")
+
+_PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9+#_-]{0,39}")
+
+
+@dataclass
+class IndexPart:
+    """Counts the documents and bytes of each stratum in a part."""
+
+    stage: Stage
+    corpus: Corpus
+    settings: ShardSettings
+
+    def sizes(self) -> list[int]:
+        """Bytes of each part, as stored."""
+        return [part.bytes for part in self.corpus.parts()]
+
+    def setup(self) -> None:
+        """Nothing to open."""
+
+    def __call__(self, number: int) -> Receipt:
+        """{"strata": {stratum: [documents, bytes]}}."""
+        part = self.corpus.parts()[number]
+        found: dict[str, list[int]] = {}
+        for table in self.corpus.groups(part, COLUMNS):
+            name, of = strata_of(table, part.stratum, self.settings)
+            documents = np.bincount(of, minlength=len(name))
+            sizes = np.bincount(of, weights=text_bytes(table), minlength=len(name)).astype(np.int64)
+            for each, count, size in zip(name, documents.tolist(), sizes.tolist(), strict=True):
+                cell = found.setdefault(each, [0, 0])
+                found[each] = [cell[0] + count, cell[1] + size]
+        return {"strata": found}
+
+
+@dataclass(frozen=True)
+class Range:
+    """What one shard is made of."""
+
+    stratum: str
+    number: int
+    """Within its stratum."""
+    start: int
+    """Bytes of the stratum before it."""
+    stop: int
+    """Where the next one begins; 2^63 - 1 for the last."""
+    parts: tuple[tuple[int, int], ...]
+    """(part, bytes of the stratum before that part) for each part that holds documents that may begin here."""
+    bytes: int
+    """Of its text, but for what the last document has beyond its end."""
+
+
+def plan_ranges(receipts: Sequence[Receipt], shard_bytes: int) -> list[Range]:
+    """Ranges of about `shard_bytes` of text, at least one for each stratum that has documents; by stratum, then in order.
+
+    `receipts` are IndexPart's, by part.
+    """
+    parts: dict[str, list[tuple[int, int]]] = {}
+    for part, receipt in enumerate(receipts):
+        for stratum, (documents, size) in receipt["strata"].items():
+            if documents:
+                parts.setdefault(stratum, []).append((part, size))
+    return [each for stratum in sorted(parts) for each in _ranges(stratum, parts[stratum], shard_bytes)]
+
+
+def _ranges(stratum: str, parts: list[tuple[int, int]], shard_bytes: int) -> list[Range]:
+    ends = np.cumsum([size for _, size in parts])
+    total = int(ends[-1])
+    count = max(1, round(total / shard_bytes))
+    found = []
+    for number in range(count):
+        start = total * number // count
+        end_of_text = total * (number + 1) // count
+        stop = end_of_text if number + 1 < count else 2**63 - 1
+        inside = [
+            (part, int(end) - size)
+            for (part, size), end in zip(parts, ends, strict=True)
+            if end >= start and int(end) - size < stop
+        ]
+        found.append(Range(stratum, number, start, stop, tuple(inside), end_of_text - start))
+    return found
+
+
+def strata_of(table: pa.Table, source: str, settings: ShardSettings) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """(names, int64[n]): the strata of a source's documents; each document's is a name's place."""
+    if settings.strata == "source":
+        return [source], np.zeros(table.num_rows, np.int64)
+    languages, code = languages_of(table)
+    return [f"{source}/{folder_name(language)}" for language in languages], code
+
+
+def languages_of(table: pa.Table) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """(names, int64[n]): the languages of documents, "unknown" where there is none."""
+    named = pc.if_else(pc.equal(column(table, "language"), ""), "unknown", column(table, "language"))
+    encoded = named.dictionary_encode()
+    return encoded.dictionary.to_pylist(), np.asarray(encoded.indices).astype(np.int64)
+
+
+def folder_name(language: str) -> str:
+    """A language as part of a folder's name. Languages may come from the corpus, so all but plain names are told by a digest."""
+    if _PLAIN_NAME.fullmatch(language):
+        return language
+    return f"other-{hashlib.blake2b(language.encode(errors='surrogatepass'), digest_size=6).hexdigest()}"
+
+
+def text_bytes(table: pa.Table) -> npt.NDArray[np.int64]:
+    """int64[n]: length of each text in UTF-8."""
+    lengths: npt.NDArray[np.int64] = np.asarray(pc.binary_length(table["text"]).cast(pa.int64())).astype(np.int64)
+    return lengths
