@@ -29,6 +29,7 @@ from dedup.config import DedupSettings
 from dedup.hashing import fmix64_array
 from pipelines import signatures
 from pipelines.rows import Array, save, to_bytes
+from pipelines.sources.marks import no_marks
 from pipelines.stage import Stage
 from pipelines.storage import write_bytes, write_parquet
 
@@ -234,6 +235,7 @@ def _documents(stage: Stage, planted: Planted, number: int, parts: int) -> FileE
         "licenses": pa.ListArray.from_arrays(np.zeros(len(ids) + 1, np.int32), pa.array([], pa.string())),
         "origin": np.char.add("synthetic#", ids.astype(str)) if len(ids) else empty,
         "content_hash": _binary(planted.content_hash(ids)),
+        "marks": no_marks(len(ids)),
     }
     arrays = [pa.array(columns.get(field.name, empty)).cast(field.type) for field in DOCUMENT]
     name = f"documents/{number:05d}.parquet"

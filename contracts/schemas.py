@@ -16,13 +16,21 @@ FORMAT_VERSION: Final = 3
 """Version of every file layout in this module; a reader refuses any other."""
 
 DOC_ID: Final = pa.binary(16)
-"""xxh3-128 of (source name, locator, text), big-endian. Stable when a corpus is renamed or re-partitioned."""
+"""xxh3-128 of (source name, locator, text, marks), big-endian. Stable when a corpus is renamed or re-partitioned."""
+
+MARK: Final = pa.struct([pa.field("at", pa.int64(), nullable=False), pa.field("token", pa.string(), nullable=False)])
+"""A control token that stands in a document: before byte `at` of its UTF-8 text, which is the beginning of a character, or at its end.
+`token` is one of contracts.special_tokens.MARKS_OF_KIND."""
+
+MARKS: Final = pa.list_(pa.field("item", MARK, nullable=False))
+"""The marks of one document, by ascending `at`; those at one place stand in the order of the list. Most documents have none."""
 
 DOCUMENT: Final = pa.schema(
     [
         pa.field("doc_id", DOC_ID, nullable=False),
         pa.field("source", pa.string(), nullable=False),
         pa.field("text", pa.large_string(), nullable=False),
+        pa.field("marks", MARKS, nullable=False),
         pa.field("language", pa.string(), nullable=False),
         pa.field("kind", pa.string(), nullable=False),
         pa.field("repo", pa.string(), nullable=False),
@@ -36,10 +44,12 @@ DOCUMENT: Final = pa.schema(
 )
 """One document. `origin` is "INPUT#ROW": INPUT 64 bits of the sha256 of the input file's bytes (curate/inputs.parquet says
 where that file lay), ROW its row, the byte at which its line begins, or 0. It does not hold the file's name, so that renaming a
-corpus changes no output byte. `content_hash` is the xxh3-128 of the UTF-8 text. `licenses` are SPDX expressions as found, all of which
-hold; `license_evidence` says where they were found."""
+corpus changes no output byte. `text` holds no control token: what spells one in it is text. Those that stand in the document are `marks`.
+`content_hash` is the xxh3-128 of the UTF-8 text, and, where there are marks, of a byte 0xFF and "AT:TOKEN;" for each of them behind it:
+0xFF is in no UTF-8, so no text has the hash of another with marks. `licenses` are SPDX expressions as found, all of which hold;
+`license_evidence` says where they were found."""
 
-KINDS: Final = ("code", "prose", "issue", "commit", "notebook")
+KINDS: Final = ("code", "prose", "issue", "commit", "notebook", "chat")
 
 DECISION: Final = pa.schema(
     [
@@ -65,10 +75,10 @@ REMOVAL: Final = pa.schema(
         pa.field("reference", pa.string(), nullable=False),
     ]
 )
-"""One duplicate. `kind` is "exact" for the same text as its keeper, "near" for another. `jaccard` is measured on the shingle sets, or, if
-the manifest's config says verify = "estimate", estimated from the signatures; 1 for exact duplicates. `band`: the first LSH band that
-brought the two together, -1 for exact duplicates. `reference`: name of the reference corpus that the keeper is of, "" if it is of this one.
-A copy of a document that was itself removed as "near" has that document's keeper, similarity and band."""
+"""One duplicate. `kind` is "exact" for the same text and marks as its keeper, "near" for another. `jaccard` is measured on the shingle
+sets, or, if the manifest's config says verify = "estimate", estimated from the signatures; 1 for exact duplicates. `band`: the first LSH
+band that brought the two together, -1 for exact duplicates. `reference`: name of the reference corpus that the keeper is of, "" if it is
+of this one. A copy of a document that was itself removed as "near" has that document's keeper, similarity and band."""
 
 OBJECTIVES: Final = ("padding", "causal", "span_corruption", "fim", "prefix_lm", "chat")
 """Names by the code stored in `segments.kind`. Codes are part of the format: append, never reorder."""

@@ -30,6 +30,15 @@ DUMMIES: Final = tuple(f"<dummy_{i}>" for i in range(4))
 SYSTEM, USER, ASSISTANT, END_OF_TURN = DUMMIES
 """What the four reserved tokens mean in chats: who speaks next, and that the turn is over. Our choice; CodeGen2.5 left them unused."""
 
+MARKS_OF_KIND: Final[dict[str, tuple[str, ...]]] = {
+    "issue": ("<issue_start>", "<issue_comment>", "<issue_closed>"),
+    "commit": ("<commit_before>", "<commit_msg>", "<commit_after>"),
+    "notebook": ("<jupyter_start>", "<jupyter_text>", "<jupyter_code>", "<jupyter_output>", "<empty_output>"),
+    "chat": (SYSTEM, USER, ASSISTANT, END_OF_TURN),
+}
+"""The control tokens that may stand in a document, by its kind; in other kinds none may. Those of the header (`<reponame>`, …), of
+objectives, and `<|endoftext|>` are no document's: later stages put them in."""
+
 PUBLISHED_MASKS: Final = 881
 """Number of `<mask_i>` in the published vocabulary of 51,200 ids."""
 

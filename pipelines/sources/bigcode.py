@@ -14,6 +14,7 @@ from pipelines.sources.base import Input, Part
 from pipelines.sources.columns import Problems, as_counts, as_names, as_text, constant, no_licenses
 from pipelines.sources.documents import Rows
 from pipelines.sources.inputs import escaped, list_files, survey_file
+from pipelines.sources.marks import no_marks
 from pipelines.sources.metadata_tokens import take_metadata
 from pipelines.sources.parquet_file import SUFFIXES, Block, Column, row_group_bytes
 from pipelines.sources.parts import split_by_digest
@@ -110,6 +111,7 @@ def code_rows(settings: BigCodeSettings, each: Input, block: Block) -> Rows:
     return Rows(
         origins=block.origins(each),
         text=text,
+        marks=no_marks(n),
         language=constant(each.label, n),
         kind=constant(OTHER_KINDS.get(each.label, "code"), n),
         repo=repo,

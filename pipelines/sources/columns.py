@@ -7,7 +7,7 @@ lists, or BigQuery's `{"list": [{"item": ...}]}`. Nothing here raises for a valu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +55,17 @@ def as_names(column: pa.Array, name: str, problems: Problems) -> pa.StringArray:
 def as_counts(column: pa.Array) -> pa.Int64Array:
     """int64[n]: null where a value is not a whole number."""
     return _cast_or_null(column, pa.int64())
+
+
+def as_values(column: pa.Array, name: str, problems: Problems) -> list[Any]:
+    """Python values of any column, n of them, for those that are nested; None for bad rows. Problem: not UTF-8. About 1 µs a value."""
+    try:
+        values: list[Any] = column.to_pylist()
+    except UnicodeDecodeError:
+        values = [_as_value(value) for value in column]
+        bad = [i for i, value in enumerate(values) if value is None and column[i].is_valid]
+        _add(problems, bad, "utf8", f"column {name!r} is not valid UTF-8")
+    return values
 
 
 def as_licenses(column: pa.Array, name: str, problems: Problems) -> pa.ListArray:
@@ -162,6 +173,13 @@ def _cast_value(value: pa.Scalar, kind: pa.DataType) -> object:
     try:
         return value.cast(kind).as_py()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError):
+        return None
+
+
+def _as_value(value: pa.Scalar) -> Any:
+    try:
+        return value.as_py()
+    except UnicodeDecodeError:
         return None
 
 

@@ -13,6 +13,7 @@ import xxhash
 from contracts.schemas import DECISION, DOCUMENT
 from pipelines.sources.base import Input, Part, Reading
 from pipelines.sources.columns import Problem, Problems, offsets_and_data
+from pipelines.sources.marks import hashed_marks
 
 BATCH_BYTES: int = 8 * 2**20
 """Text per batch that readers aim at: large enough that Arrow's cost per batch vanishes, small enough to stay in memory."""
@@ -25,6 +26,8 @@ class Rows:
     origins: Sequence[str]
     """n of "INPUT#ROW"."""
     text: pa.LargeStringArray
+    marks: pa.ListArray
+    """contracts.schemas.MARKS[n]"""
     language: pa.StringArray
     kind: pa.StringArray
     repo: pa.StringArray
@@ -58,7 +61,7 @@ def lost_input(part: Part, origin: str, language: str, problem: Problem) -> Read
 
 def _quarantined(part: Part, lost: Sequence[tuple[str, str, Problem]]) -> pa.RecordBatch:
     """DECISION rows for (origin, language, problem) triples. Their ids are made of origin and cause, there being no text."""
-    ids = [_hash(_prefix(part, (origin, problem.check)), b"") for origin, _, problem in lost]
+    ids = [_hash(_prefix(part, (origin, problem.check)) + b"0:", b"") for origin, _, problem in lost]
     columns: dict[str, list[object]] = {
         "doc_id": [*ids],
         "origin": [origin for origin, _, _ in lost],
@@ -72,17 +75,20 @@ def _quarantined(part: Part, lost: Sequence[tuple[str, str, Problem]]) -> pa.Rec
 
 
 def _documents(part: Part, rows: Rows, good: npt.NDArray[np.int64]) -> pa.RecordBatch:
-    columns = [rows.text, rows.language, rows.kind, rows.repo, rows.path, rows.id, rows.stars, rows.licenses, rows.evidence]
+    columns = [rows.text, rows.marks, rows.language, rows.kind, rows.repo, rows.path, rows.id, rows.stars, rows.licenses]
+    columns.append(rows.evidence)
     if len(good) < len(rows.origins):
         columns = [column.take(pa.array(good)) for column in columns]
-    text, language, kind, repo, path, ids, stars, licenses, evidence = columns
+    text, marks, language, kind, repo, path, ids, stars, licenses, evidence = columns
     origins = [rows.origins[i] for i in good.tolist()]
-    doc_ids, hashes = _identify(part, text, origins, repo.to_pylist(), path.to_pylist(), ids.to_pylist())
+    locators = _locators(origins, repo.to_pylist(), path.to_pylist(), ids.to_pylist())
+    doc_ids, hashes = _identify(part, text, marks, locators)
     n = len(good)
     arrays = [
         pa.array(doc_ids, pa.binary(16)),
         pa.repeat(pa.scalar(part.source, pa.string()), n),
         text,
+        marks,
         language,
         kind,
         repo,
@@ -96,24 +102,25 @@ def _documents(part: Part, rows: Rows, good: npt.NDArray[np.int64]) -> pa.Record
     return pa.RecordBatch.from_arrays(arrays, schema=DOCUMENT)
 
 
-def _identify(
-    part: Part, text: pa.LargeStringArray, origins: list[str], repos: list[str], paths: list[str], ids: list[str]
-) -> tuple[list[bytes], list[bytes]]:
-    """doc_id and content_hash of each row.
+def _locators(origins: list[str], repos: list[str], paths: list[str], ids: list[str]) -> list[tuple[str, ...]]:
+    """(repo, path, id) where the corpus gives a path or an id, so that re-partitioning it changes nothing; else the origin."""
+    rows = zip(origins, repos, paths, ids, strict=True)
+    return [(repo, path, own) if path or own else (at,) for at, repo, path, own in rows]
 
-    The locator is (repo, path, id) where the corpus gives a path or an id, so that re-partitioning it changes nothing;
-    else the origin.
-    """
+
+def _identify(
+    part: Part, text: pa.LargeStringArray, marks: pa.ListArray, locators: list[tuple[str, ...]]
+) -> tuple[list[bytes], list[bytes]]:
+    """doc_id and content_hash of each row."""
     offsets, data = offsets_and_data(text)
     view = memoryview(data.data)
     bounds = offsets.tolist()
     doc_ids: list[bytes] = []
     hashes: list[bytes] = []
-    for i, at in enumerate(origins):
+    for i, tail in enumerate(hashed_marks(marks)):
         body = view[bounds[i] : bounds[i + 1]]
-        locator = (repos[i], paths[i], ids[i]) if paths[i] or ids[i] else (at,)
-        doc_ids.append(_hash(_prefix(part, locator), body))
-        hashes.append(xxhash.xxh3_128_digest(body))
+        doc_ids.append(_hash(_prefix(part, locators[i]) + b"%d:" % len(body), body, tail))
+        hashes.append(_hash(b"", body, tail))
     return doc_ids, hashes
 
 
@@ -124,9 +131,9 @@ def _prefix(part: Part, locator: tuple[str, ...]) -> bytes:
     return b"%d;" % len(words) + b"".join([b"%d:%b" % (len(word), word) for word in words])
 
 
-def _hash(prefix: bytes, body: bytes | memoryview) -> bytes:
+def _hash(prefix: bytes, body: bytes | memoryview, tail: bytes = b"") -> bytes:
     hasher = xxhash.xxh3_128(prefix)
-    hasher.update(b"%d:" % len(body))
     hasher.update(body)
+    hasher.update(tail)
     digest: bytes = hasher.digest()
     return digest

@@ -89,7 +89,7 @@ class Jsonl:
             file.check()
 
     def _read_stream(self, part: Part, each: Input, stream: Iterable[bytes], start: int) -> Iterator[Reading]:
-        rows = RowBuffer(self.settings.fields.text)
+        rows = RowBuffer(self.settings.fields.texts(self.settings.shape)[-1], self.settings.spelled)
         done = start
         try:
             for line in lines(stream, start, self.settings.max_line_bytes):

@@ -16,10 +16,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from contracts.special_tokens import MARKS_OF_KIND
 from pipelines.sources.columns import offsets_and_data
 
-_VALUE = rb"((?:(?!<reponame>|<filename>|<gh_stars>)[^\n]){1,4096})"
-"""A name or path: on one line, and no token in it. 4,096 bytes is the longest path of Linux (PATH_MAX)."""
+_TOKENS = ("<reponame>", "<filename>", "<gh_stars>", *MARKS_OF_KIND["issue"], *MARKS_OF_KIND["commit"], *MARKS_OF_KIND["notebook"])
+
+_VALUE = b"((?:(?!" + b"|".join(re.escape(token.encode()) for token in _TOKENS) + rb")[^\n]){1,4096})"
+"""A name or path: on one line, and no token in it that may follow. 4,096 bytes is the longest path of Linux (PATH_MAX)."""
 
 _METADATA = re.compile(
     rb"(?=<)(?:<reponame>" + _VALUE + rb")?(?:<filename>" + _VALUE + rb")?(?:<gh_stars>([0-9]+(?:-[0-9]+|\+)?))?\n"

@@ -62,16 +62,17 @@ def row_group_bytes(file: BinaryIO) -> list[int]:
     return [metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups)]
 
 
-def read_parquet(part: Part, columns: ColumnsOf, text: str, to_rows: ToRows) -> Iterator[Reading]:
-    """Readings of a part: `columns` says what to read of an input, `to_rows` what it means; `text` is the column of the text.
+def read_parquet(part: Part, columns: ColumnsOf, texts: Sequence[str], to_rows: ToRows) -> Iterator[Reading]:
+    """Readings of a part: `columns` says what to read of an input, `to_rows` what it means.
 
-    A row group that cannot be read becomes one quarantined row, and so does a whole file without a usable footer or column.
+    `texts` are the columns that documents' texts are made of. A row group that cannot be read becomes one quarantined row, and so does
+    a whole file without a usable footer or column.
     """
     for each in part.inputs:
         if each.unreadable:
             yield lost_input(part, origin_of(each, 0), each.label, Problem("open", each.unreadable))
             continue
-        for found in _blocks_or_problems(part, each, columns(each), text):
+        for found in _blocks_or_problems(part, each, columns(each), texts):
             if isinstance(found, Block):
                 yield to_reading(part, to_rows(each, found))
             else:
@@ -94,7 +95,7 @@ _DAMAGE = (pa.ArrowException, OSError, ValueError, KeyError, EOFError)
 """What Arrow raises for bytes that are no Parquet. SurveyedFile lets no OSError of the storage through to here."""
 
 
-def _blocks_or_problems(part: Part, each: Input, columns: Sequence[Column], text: str) -> Iterator[Block | _Lost]:
+def _blocks_or_problems(part: Part, each: Input, columns: Sequence[Column], texts: Sequence[str]) -> Iterator[Block | _Lost]:
     """The blocks of one input, and what of it is lost. Bytes are called damaged only after they proved to be those surveyed."""
     with SurveyedFile(each) as file:
         try:
@@ -109,28 +110,28 @@ def _blocks_or_problems(part: Part, each: Input, columns: Sequence[Column], text
             file.check()
             yield _Lost(0, Problem("parquet", f"the Parquet file cannot be read: {reason_of(error)}"))
             return
-        for found in _groups(parquet, part, each, names, text):
+        for found in _groups(parquet, part, each, names, texts):
             if isinstance(found, _Lost):
                 file.check()
             yield found
 
 
-def _groups(file: pq.ParquetFile, part: Part, each: Input, names: list[str], text: str) -> Iterator[Block | _Lost]:
+def _groups(file: pq.ParquetFile, part: Part, each: Input, names: list[str], texts: Sequence[str]) -> Iterator[Block | _Lost]:
     """The part's row groups, one after the other; their rows are counted by the footer, so that a lost one moves no other."""
     metadata = file.metadata
     stop = min(part.stop or len(each.units) or metadata.num_row_groups, metadata.num_row_groups)
     first = sum(metadata.row_group(i).num_rows for i in range(part.start))
     for group in range(part.start, stop):
-        yield from _group(file, group, first, names, text)
+        yield from _group(file, group, first, names, texts)
         first += metadata.row_group(group).num_rows
 
 
-def _group(file: pq.ParquetFile, group: int, first: int, names: list[str], text: str) -> Iterator[Block | _Lost]:
+def _group(file: pq.ParquetFile, group: int, first: int, names: list[str], texts: Sequence[str]) -> Iterator[Block | _Lost]:
     """The blocks of one row group, which starts at row `first`, and the rows that cannot be read after them, if any."""
     metadata = file.metadata.row_group(group)
     done = first
     try:
-        for batch in file.iter_batches(_rows_per_batch(metadata, text), [group], names, use_threads=False):
+        for batch in file.iter_batches(_rows_per_batch(metadata, texts), [group], names, use_threads=False):
             if batch.num_rows:
                 yield Block(np.arange(done, done + batch.num_rows), batch)
             done += batch.num_rows
@@ -150,9 +151,14 @@ def _present(columns: Sequence[Column], seen: Sequence[str]) -> list[str]:
     return sorted({column.name for column in columns} & set(seen))
 
 
-def _rows_per_batch(group: pq.RowGroupMetaData, text: str) -> int:
+def _rows_per_batch(group: pq.RowGroupMetaData, texts: Sequence[str]) -> int:
     """As many rows as hold about BATCH_BYTES of text, going by the group's mean."""
     columns = [group.column(i) for i in range(group.num_columns)]
-    size: int = sum(column.total_uncompressed_size for column in columns if column.path_in_schema == text)
+    size: int = sum(column.total_uncompressed_size for column in columns if _is_below(column.path_in_schema, texts))
     rows: int = group.num_rows
     return max(1, min(rows, BATCH_BYTES * rows // max(1, size)))
+
+
+def _is_below(path: str, names: Sequence[str]) -> bool:
+    """Whether a leaf of the schema is one of the columns, or lies in one that is nested."""
+    return any(path == name or path.startswith(f"{name}.") for name in names)

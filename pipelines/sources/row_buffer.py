@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
 
 from pipelines.sources.columns import Problem, Problems, as_text
 from pipelines.sources.documents import BATCH_BYTES, Rows
+from pipelines.sources.marks import Mark, as_marks, take_marks
 from pipelines.sources.settings import Kind
 
 MAX_ROWS: int = 65_536
@@ -26,14 +28,16 @@ class Row(NamedTuple):
     path: str = ""
     id: str = ""
     stars: int | None = None
+    marks: tuple[Mark, ...] = ()
 
 
 class RowBuffer:
     """Rows of one part, filled row by row and taken batch by batch."""
 
-    def __init__(self, what: str) -> None:
-        """`what` is the text's name in the words of a problem."""
+    def __init__(self, what: str, spelled: Sequence[str] = ()) -> None:
+        """`what` is the text's name in the words of a problem; `spelled`: control tokens that texts without marks spell."""
         self._what = what
+        self._spelled = spelled
         self._clear()
 
     def __len__(self) -> int:
@@ -58,10 +62,12 @@ class RowBuffer:
         """The rows so far, at least one; starts anew."""
         columns = dict(zip(Row._fields, zip(*self._rows, strict=True), strict=True))
         text = as_text(pa.array(columns["text"], pa.large_binary()), self._what, self._problems)
+        text, marks = take_marks(text, self._spelled) if self._spelled else (text, as_marks(columns["marks"]))
         names = {name: pa.array(columns[name], pa.string()) for name in ("language", "kind", "evidence", "repo", "path", "id")}
         licenses = pa.array([list(each) for each in columns["licenses"]], pa.list_(pa.string()))
         stars = pa.array(columns["stars"], pa.int64())
-        rows = Rows(origins=self._origins, text=text, stars=stars, licenses=licenses, problems=self._problems, **names)
+        told = {"text": text, "marks": marks, "stars": stars, "licenses": licenses}
+        rows = Rows(origins=self._origins, problems=self._problems, **told, **names)
         self._clear()
         return rows
 

@@ -11,7 +11,9 @@ from pipelines.sources.base import Source
 
 LicensePolicy = Literal["require", "permissive_by_construction", "keep_unknown"]
 
-Kind = Literal["code", "prose", "issue", "commit", "notebook"]
+Kind = Literal["code", "prose", "issue", "commit", "notebook", "chat"]
+
+Serialised = Literal["", "starcoder"]
 
 
 class SourceBase(Settings):

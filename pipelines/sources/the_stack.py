@@ -71,7 +71,7 @@ class TheStack:
 
     def read(self, part: Part) -> Iterator[Reading]:
         """Documents with licences and the columns that tell them."""
-        return read_parquet(part, self._columns, self.settings.text_column, self._to_rows)
+        return read_parquet(part, self._columns, (self.settings.text_column,), self._to_rows)
 
     def _columns(self, each: Input) -> list[Column]:
         common = code_columns(self.settings, each.label)

@@ -17,6 +17,7 @@ def batch(texts: Sequence[str], **columns: Any) -> pa.RecordBatch:
         "doc_id": [i.to_bytes(16, "big") for i in range(n)],
         "source": "code",
         "text": list(texts),
+        "marks": [[]] * n,
         "language": "python",
         "kind": "code",
         "repo": "",

@@ -33,6 +33,7 @@ def test_a_whole_document(tmp_path: Path) -> None:
     assert document == {
         "source": "code",
         "text": "class A {}\n",
+        "marks": [],
         "language": "c-sharp",
         "kind": "code",
         "repo": "a/b",
@@ -50,7 +51,8 @@ def test_issues_commits_and_notebooks_are_read_when_named(tmp_path: Path) -> Non
     assert starcoder(tmp_path).column("kind") == ["code"]
     found = starcoder(tmp_path, languages=["github-issues-filtered-structured"])
     assert found.column("kind") == ["issue"]
-    assert found.texts() == ["<issue_start>Title"]
+    assert found.texts() == ["Title"]
+    assert found.column("marks") == [[{"at": 0, "token": "<issue_start>"}]]
 
 
 def _in(folder: Path) -> Path:
