@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from contracts.manifest import FileEntry, Manifest, digest_of
-from contracts.schemas import FORMAT_VERSION, OBJECTIVES
+from contracts.schemas import FORMAT_VERSION, HELD_OUT, OBJECTIVES
 from contracts.special_tokens import PAD
 from pipelines.corpus import Committed, Corpus, column, find, find_corpus, read_checked
 from pipelines.counts import add_up
@@ -26,6 +26,7 @@ from pipelines.graph import Items, Once
 from pipelines.recipe import Recipe
 from pipelines.shard_documents import DocumentReader, Encoded, Window
 from pipelines.shard_plan import IndexPart, Range, plan_ranges
+from pipelines.shard_tables import source_of
 from pipelines.stage import Receipt, Stage
 from pipelines.storage import write_file
 from sharding.config import ShardSettings
@@ -53,7 +54,7 @@ def shard(recipe: Recipe, run_dir: str, input_dir: str, engine: Engine) -> Manif
     stage = Stage("shard", run_dir, recipe.shard.model_dump(mode="json"), recipe.seed, upstream)
     if made := engine.finished(stage):
         return made
-    index = IndexPart(stage, corpus, recipe.shard)
+    index = IndexPart(stage, corpus, recipe.shard, recipe.seed)
     work = MakeShard(stage, corpus, vocabulary, recipe.shard, recipe.tokenizer.engine, recipe.seed)
     steps = [Items("index", index), Items("shards", work), Items("commit", CommitShards(stage, work))]
     seconds = recipe.shard.epochs * sum(corpus.dedup.manifest.statistics["part_bytes"].values()) / RATE
@@ -95,6 +96,7 @@ class MakeShard:
             Item(each, self.settings.epoch + pass_, pass_ * count[each.stratum] + each.number)
             for pass_ in range(self.settings.epochs)
             for each in ranges
+            if pass_ == 0 or not each.stratum.startswith(f"{HELD_OUT}/")
         ]
 
     def sizes(self) -> list[int]:
@@ -115,7 +117,7 @@ class MakeShard:
     def __call__(self, number: int) -> Receipt:
         """One shard; no file if no document begins in its range, as in the middle of a very long one."""
         item = self._items[number]
-        reader = DocumentReader(self.corpus, self.settings, COLUMNS, self._encode)
+        reader = DocumentReader(self.corpus, self.settings, COLUMNS, self._encode, self.seed)
         windows = reader.windows(item.range)
         first = next(windows, None)
         if first is None:
@@ -140,7 +142,7 @@ class MakeShard:
         window: Window | None = first
         while window is not None:
             made = builder.build(window.documents)
-            counted.append({"rows": len(made.input_ids), "source": made.statistics, "languages": window.languages})
+            counted.append({"rows": len(made.input_ids), "stratum": made.statistics, "languages": window.languages})
             yield made
             window = next(windows, None)
 
@@ -203,13 +205,13 @@ TOTALS = ("documents", "text_tokens", "header_tokens", "grown_tokens", "control_
 def _receipt(item: Item, row_length: int, counted: dict[str, Any], written: dict[str, Any]) -> Receipt:
     rows, stratum = counted["rows"], item.range.stratum
     file = {"path": item.path, "rows": rows, "tokens": rows * row_length, "stratum": stratum, **written}
-    counts = counted["source"]
+    counts = counted["stratum"]
     return {
         "file": file,
         "totals": {"rows": rows, "tokens": file["tokens"], **{name: counts[name] for name in TOTALS}},
         "statistics": {
-            "sources": {stratum: {**counts, "rows": rows}},
-            "languages": {stratum.split("/")[0]: counted["languages"]},
+            "strata": {stratum: {**counts, "rows": rows}},
+            "languages": {source_of(stratum): counted["languages"]},
         },
     }
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from pipelines.corpus import Corpus, column
 from pipelines.counts import add_up
-from pipelines.shard_plan import Range, languages_of, strata_of, text_bytes
+from pipelines.shard_plan import Range, doc_ids, languages_of, strata_of, text_bytes
 from sharding.chunks import Documents
 from sharding.config import ShardSettings
 
@@ -59,6 +59,7 @@ class DocumentReader:
     columns: tuple[str, ...]
     """At least doc_id, text and language."""
     encode: Encode
+    seed: int
     forgotten: frozenset[bytes] = frozenset()
     """Documents that must not come back; they keep their place in the ranges."""
 
@@ -99,7 +100,7 @@ class DocumentReader:
         for number, at in wanted.parts:
             source = parts[number].stratum
             for table in self.corpus.groups(parts[number], self.columns):
-                names, of = strata_of(table, source, self.settings)
+                names, of = strata_of(table, source, self.settings, self.seed)
                 table = table.filter(pa.array(of == (names.index(wanted.stratum) if wanted.stratum in names else -1)))
                 length = text_bytes(table)
                 begin = at + np.cumsum(length) - length
@@ -132,9 +133,8 @@ class DocumentReader:
         n = table.num_rows
         names, language = languages_of(table)
         mixture = np.array([self.settings.mixture_of(source, name) for name in names], np.int64)[language]
-        doc_id = np.frombuffer(b"".join(table["doc_id"].to_pylist()), np.uint8).reshape(n, 16)
         documents = Documents(
-            encoded.ids, encoded.offsets, doc_id, encoded.head, np.full(n, first), np.full(n, ends, np.bool_), mixture
+            encoded.ids, encoded.offsets, doc_ids(table), encoded.head, np.full(n, first), np.full(n, ends, np.bool_), mixture
         )
         return Window(documents, _by_language(names, language, documents, text_bytes(table)))
 

@@ -20,11 +20,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from contracts.schemas import HELD_OUT
 from pipelines.corpus import Corpus, column
 from pipelines.stage import Receipt, Stage
 from sharding.config import ShardSettings
+from sharding.randomness import document_keys, uniforms
 
-COLUMNS = ("text", "language")
+COLUMNS = ("doc_id", "text", "language")
+
+HELD_OUT_DRAW = 3
+"""Which draw of a document's key says whether it is held out; others decide its objective and more."""
 
 _PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9+#_-]{0,39}")
 
@@ -36,6 +41,7 @@ class IndexPart:
     stage: Stage
     corpus: Corpus
     settings: ShardSettings
+    seed: int
 
     def sizes(self) -> list[int]:
         """Bytes of each part, as stored."""
@@ -49,7 +55,7 @@ class IndexPart:
         part = self.corpus.parts()[number]
         found: dict[str, list[int]] = {}
         for table in self.corpus.groups(part, COLUMNS):
-            name, of = strata_of(table, part.stratum, self.settings)
+            name, of = strata_of(table, part.stratum, self.settings, self.seed)
             documents = np.bincount(of, minlength=len(name))
             sizes = np.bincount(of, weights=text_bytes(table), minlength=len(name)).astype(np.int64)
             for each, count, size in zip(name, documents.tolist(), sizes.tolist(), strict=True):
@@ -106,12 +112,19 @@ def _ranges(stratum: str, parts: list[tuple[int, int]], shard_bytes: int) -> lis
     return found
 
 
-def strata_of(table: pa.Table, source: str, settings: ShardSettings) -> tuple[list[str], npt.NDArray[np.int64]]:
-    """(names, int64[n]): the strata of a source's documents; each document's is a name's place."""
-    if settings.strata == "source":
-        return [source], np.zeros(table.num_rows, np.int64)
-    languages, code = languages_of(table)
-    return [f"{source}/{folder_name(language)}" for language in languages], code
+def strata_of(table: pa.Table, source: str, settings: ShardSettings, seed: int) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """(names, int64[n]): the strata of a source's documents; each document's is a name's place. Needs COLUMNS.
+
+    Whether a document is held out for evaluation is drawn by its doc_id, so it is in every epoch.
+    """
+    names, code = [source], np.zeros(table.num_rows, np.int64)
+    if settings.strata == "language":
+        languages, code = languages_of(table)
+        names = [f"{source}/{folder_name(language)}" for language in languages]
+    if not settings.held_out:
+        return names, code
+    held_out = uniforms(document_keys(doc_ids(table), seed, 0), HELD_OUT_DRAW) < settings.held_out
+    return [*names, *(f"{HELD_OUT}/{name}" for name in names)], code + len(names) * held_out
 
 
 def languages_of(table: pa.Table) -> tuple[list[str], npt.NDArray[np.int64]]:
@@ -126,6 +139,11 @@ def folder_name(language: str) -> str:
     if _PLAIN_NAME.fullmatch(language):
         return language
     return f"other-{hashlib.blake2b(language.encode(errors='surrogatepass'), digest_size=6).hexdigest()}"
+
+
+def doc_ids(table: pa.Table) -> npt.NDArray[np.uint8]:
+    """uint8[n, 16]."""
+    return np.frombuffer(b"".join(table["doc_id"].to_pylist()), np.uint8).reshape(-1, 16)
 
 
 def text_bytes(table: pa.Table) -> npt.NDArray[np.int64]:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from pipelines.cells import counted, empty_table, escape, shorten
 from pipelines.dedup_tables import dedup_tables
+from pipelines.shard_tables import shard_tables
 
 LANGUAGES_SHOWN = 12
 LICENSES_SHOWN = 10
@@ -20,11 +21,14 @@ def show(found: dict[str, Any], plots: Sequence[str]) -> None:
     """Prints tables of a run's statistics to stdout, then where its files lie."""
     console = Console(highlight=False, emoji=False, width=None if os.isatty(1) else 120)
     tables = [_sources(found), _drops(found), *dedup_tables(found, console.width), _languages(found), _licenses(found)]
-    for table in (*tables, _objectives(found), _training(found)):
+    for table in (*tables, *shard_tables(found), _training(found)):
         if table is not None and table.row_count:
             title, table.title = table.title, None  # rich would wrap a title at the width of its table
             console.print(f"\n[bold]{title}[/bold]")
             console.print(table)
+    if forgotten := found.get("forgotten"):
+        words = "{documents:,} documents in {rows:,} rows: {segments:,} segments, {tokens:,} tokens".format(**forgotten)
+        console.print(f"\n[bold]Forgotten since the shards were made[/bold], read as padding: {words}")
     console.print()
     console.print(_places(found, plots))
 
@@ -88,19 +92,6 @@ def _licenses(found: dict[str, Any]) -> Table | None:
     return table
 
 
-def _objectives(found: dict[str, Any]) -> Table | None:
-    if "shard" not in found:
-        return None
-    columns = ("causal", "span corruption", "mask ratio", "span length", "spans/example", "control tokens")
-    table = empty_table("Objectives (shares of examples)", "source", *columns)
-    for name, row in found["shard"]["by_source"].items():
-        shares = row["objective_shares"]
-        corrupted = f"{shares['span_corruption']:.1%}"
-        means = (f"{row['mean_mask_ratio']:.1%}", f"{row['mean_span_length']:.1f}", f"{row['spans_per_example']:.2f}")
-        table.add_row(escape(name), f"{shares['causal']:.1%}", corrupted, *means, counted(row["control_tokens"]))
-    return table
-
-
 def _training(found: dict[str, Any]) -> Table | None:
     if "train" not in found:
         return None
@@ -120,7 +111,7 @@ def _places(found: dict[str, Any], plots: Sequence[str]) -> str:
     lines = [f"[bold]Files[/bold]  {escape(run)}"]
     names = {
         "tokenizer": "tokenizer/tokenizer.json",
-        "shard": "shard/SOURCE/*.arrow",
+        "shard": "shard/STRATUM/*.arrow",
         "train": "train/checkpoints/, train/loss.png",
     }
     lines += [f"  {escape(path)}" for stage, path in names.items() if stage in found["stages"]]

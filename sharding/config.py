@@ -52,6 +52,10 @@ class ShardSettings(Settings):
     strata: Literal["source", "language"] = "source"
     """What a shard's rows have in common, and what mixture weights and the loader name: `SOURCE`, or `SOURCE/LANGUAGE`."""
 
+    held_out: float = Field(default=0.0, ge=0, lt=1)
+    """Share of documents that go to strata of their own, `held_out/SOURCE`, in every epoch: nothing is trained on them, and evaluation is
+    done on them instead of on rows of documents that other rows hold too."""
+
     epochs: int = Field(default=1, ge=1, le=1000)
     """Passes that are written: the same documents, corrupted and packed differently in each (CodeGen2.5's five epochs: corruption as
     augmentation). A trainer that goes on beyond the last begins again with the first."""

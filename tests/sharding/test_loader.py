@@ -59,7 +59,7 @@ def test_held_out_rows_are_never_given_out(shards: ShardSet) -> None:
 @given(rows=st.integers(1, 400), share=st.floats(0, 0.99), seed=st.integers(0, 50))
 def test_order_splits_and_repeats(rows: int, share: float, seed: int) -> None:
     held_out = int(rows * share)
-    order = RowOrder("s", rows, held_out, seed)
+    order = RowOrder("s", [rows], held_out, seed)
     training = order.training_rows(np.arange(2 * order.training))
     for epoch in (training[: order.training], training[order.training :]):
         assert sorted([*epoch, *order.held_out_rows()]) == list(range(rows))
