@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from contracts.errors import ShardError
 from contracts.schemas import OBJECTIVES as NAMES
-from contracts.special_tokens import PAD
-from sharding.objectives import OBJECTIVES, Restored
+from contracts.special_tokens import END_OF_MASK, END_OF_TEXT, PAD, SEP
+from sharding.objectives import OBJECTIVES, Restored, TextTable, fim
 from sharding.objectives.base import Controls
 from sharding.shards import Shard
 
@@ -24,11 +24,13 @@ class Stretch(NamedTuple):
 
     doc_id: bytes
     doc_start: int
-    """Tokens of the document before it."""
+    """Tokens of the plain document before it."""
     ids: npt.NDArray[np.uint32]
-    """Token ids of the document from there."""
+    """Token ids of the document from there. Where `slack` is not 0, ids of its text, which may be split otherwise."""
     last: bool
     """Whether the document ends with it."""
+    slack: int
+    """Most tokens that `ids` may be longer or shorter than the plain document's: 0 but where text was encoded anew."""
 
 
 def stretches(shard: Shard) -> Iterator[Stretch]:
@@ -38,20 +40,64 @@ def stretches(shard: Shard) -> Iterator[Stretch]:
         ids, segments = shard.row(row), shard.segments(row)
         for index in np.flatnonzero(segments.kind > 0).tolist():
             start, stop = int(segments.start[index]), int(segments.start[index] + segments.length[index])
-            restored = _restore(shard, ids[start:stop], int(segments.kind[index]), controls, row, index)
-            yield Stretch(segments.doc_id[index].tobytes(), int(segments.doc_start[index]), *restored)
+            kind = int(segments.kind[index])
+            restored = _restore(shard, ids[start:stop], kind, controls, row, index)
+            slack = fim.GROWTH if kind == fim.CODE else 0
+            yield Stretch(segments.doc_id[index].tobytes(), int(segments.doc_start[index]), *restored, slack)
 
 
-def documents(shards: Iterator[Shard]) -> dict[bytes, npt.NDArray[np.uint32]]:
-    """Token ids of every document by doc_id. Raises ShardError if a document has a gap, an overlap or no end.
+class Document(NamedTuple):
+    """A whole document, from all of its stretches."""
+
+    doc_id: bytes
+    epoch: int
+    """The pass over the corpus that it was made in."""
+    ids: npt.NDArray[np.uint32]
+    """Its tokens, those of its header and other control tokens of its own included."""
+
+
+def whole_documents(shards: Iterable[Shard]) -> Iterator[Document]:
+    """Every document of every epoch, as soon as the last of its stretches was read.
+
+    Raises ShardError if a document has a gap, an overlap or no end. A gap of at most fim.GROWTH tokens beside text that was encoded anew
+    cannot be told from the change in length that this brings; a chunk so short is only ever a document's last, whose absence is seen.
+
+    Cost: holds the tokens of one shard, and of the documents that go on in another.
+    """
+    unfinished: dict[tuple[int, bytes], list[Stretch]] = {}
+    for shard in shards:
+        epoch = shard.metadata.epoch
+        for stretch in stretches(shard):
+            unfinished.setdefault((epoch, stretch.doc_id), []).append(stretch)
+        for key in [key for key, pieces in unfinished.items() if key[0] == epoch and _may_be_whole(pieces)]:
+            yield Document(key[1], epoch, _join(key[1], unfinished.pop(key)))
+    for (_, doc_id), pieces in unfinished.items():
+        _join(doc_id, pieces)  # says what is missing
+
+
+def documents(shards: Iterable[Shard]) -> dict[bytes, npt.NDArray[np.uint32]]:
+    """Token ids of every document by doc_id. Raises ShardError as `whole_documents` does, and for a document that occurs twice.
 
     Cost: holds all tokens; for tests and small runs.
     """
-    found: dict[bytes, list[Stretch]] = {}
-    for shard in shards:
-        for stretch in stretches(shard):
-            found.setdefault(stretch.doc_id, []).append(stretch)
-    return {doc_id: _join(doc_id, sorted(pieces, key=lambda piece: piece.doc_start)) for doc_id, pieces in found.items()}
+    found: dict[bytes, npt.NDArray[np.uint32]] = {}
+    for document in whole_documents(shards):
+        if document.doc_id in found:
+            raise ShardError(
+                f"document {document.doc_id.hex()} occurs twice, the second time in epoch {document.epoch}. "
+                "Give the shards of one epoch at a time; if these are, remove what is in the folder twice."
+            )
+        found[document.doc_id] = document.ids
+    return found
+
+
+def restored_bytes(shards: Iterable[Shard], table: TextTable) -> Iterator[tuple[bytes, bytes]]:
+    """(doc_id, text) of every document, whatever objective it went through; control tokens stand for nothing.
+
+    `table` is the tokenizer's. Raises and costs as `whole_documents`.
+    """
+    for document in whole_documents(shards):
+        yield document.doc_id, table.spell(document.ids)
 
 
 class Inspection(NamedTuple):
@@ -62,28 +108,40 @@ class Inspection(NamedTuple):
     documents: int
     """Documents that begin in it."""
     text_tokens: int
-    """Tokens of documents, control tokens and padding not counted."""
+    """Tokens of documents as they stand there: what objectives added as control tokens and padding not counted, what text encoded anew
+    grew by (`Examples.grown`) counted."""
 
 
 def inspect(shard: Shard) -> Inspection:
     """Recomputes all that can be known of a shard from its bytes.
 
     Checks that segments tile each row, ids lie below the vocabulary, padding is padding, every example is whole, and no control token
-    stands where its objective did not put it. Cost: about 30 µs a segment.
+    of an objective stands where its objective did not put it. Those that documents hold themselves (their header, roles, parts of issues,
+    commits and notebooks) may stand in text. Cost: about 30 µs a segment.
     """
     found = [problem for row in range(shard.rows) for problem in _row_problems(shard, row)]
-    control_ids = np.array(sorted(shard.metadata.special_ids.values()))
+    not_text = _never_in_documents(shard)
     begun = tokens = 0
     try:
         for stretch in stretches(shard):
             begun += stretch.doc_start == 0
             tokens += len(stretch.ids)
-            if np.isin(stretch.ids, control_ids).any():
+            if not_text[np.minimum(stretch.ids, len(not_text) - 1)].any():
                 found.append(f"document {stretch.doc_id.hex()}: a control token stands in its text")
     except ShardError as error:
         found.append(str(error))
     more = [f"and {len(found) - PROBLEMS_SHOWN} more problems"] if len(found) > PROBLEMS_SHOWN else []
     return Inspection(found[:PROBLEMS_SHOWN] + more, begun, tokens)
+
+
+def _never_in_documents(shard: Shard) -> npt.NDArray[np.bool_]:
+    """bool[vocabulary + 1]: ids that only an objective writes. The last entry stands for all ids beyond the vocabulary."""
+    written = {END_OF_TEXT, SEP, END_OF_MASK, PAD, fim.PREFIX, fim.MIDDLE, fim.SUFFIX}
+    controls = Controls.of(shard.metadata.special_ids)
+    never = np.zeros(shard.metadata.vocab_size + 1, np.bool_)
+    never[[controls.ids[name] for name in written if name in controls.ids]] = True
+    never[list(controls.masks)] = True
+    return never
 
 
 def _row_problems(shard: Shard, row: int) -> Iterator[str]:
@@ -111,12 +169,21 @@ def _restore(shard: Shard, ids: npt.NDArray[np.uint32], kind: int, controls: Con
         raise ShardError(f"{shard.path}, row {row}, segment {index}: {error}") from None
 
 
+def _may_be_whole(pieces: list[Stretch]) -> bool:
+    """Whether there is nothing to wait for: its last stretch is there, and the others fill what is before it, or more than that."""
+    slack = sum(piece.slack for piece in pieces)
+    ends = [piece.doc_start for piece in pieces if piece.last]
+    return bool(ends) and sum(len(piece.ids) for piece in pieces if not piece.last) + slack >= max(ends)
+
+
 def _join(doc_id: bytes, pieces: list[Stretch]) -> npt.NDArray[np.uint32]:
-    at = 0
-    for piece in pieces:
-        if piece.doc_start != at:
+    """The document, checked for gaps, overlaps and its end."""
+    ordered = sorted(pieces, key=lambda piece: piece.doc_start)
+    at, slack = 0, 0
+    for piece in ordered:
+        if abs(piece.doc_start - at) > slack:
             raise ShardError(f"document {doc_id.hex()}: its tokens go to {at}, the next stretch starts at {piece.doc_start}.")
-        at += len(piece.ids)
-    if not pieces[-1].last or any(piece.last for piece in pieces[:-1]):
+        at, slack = piece.doc_start + len(piece.ids), piece.slack
+    if not ordered[-1].last or any(piece.last for piece in ordered[:-1]):
         raise ShardError(f"document {doc_id.hex()}: the end of the document is not where its last stretch is.")
-    return np.concatenate([piece.ids for piece in pieces])
+    return np.concatenate([piece.ids for piece in ordered])

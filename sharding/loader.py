@@ -19,6 +19,7 @@ from contracts.manifest import digest_of
 from sharding.batch import Batch
 from sharding.mixture import Mixture, shares_of_rows, shares_of_weights
 from sharding.order import RowOrder
+from sharding.permutation import Permutation
 from sharding.segments import Int32, Int64, SegmentTable
 from sharding.shards import ShardSet
 
@@ -62,16 +63,17 @@ class Loader:
     ) -> None:
         """Raises ConfigError for settings that do not fit the shards.
 
-        `weights` by source, proportional to rows if None or empty; `batch_size` in rows a step, over all ranks; `held_out` rows of
-        each source that are never given out.
+        `weights` by stratum, proportional to rows if None or empty; `batch_size` in rows a step, over all ranks; `held_out` rows for
+        evaluation of each stratum: of the documents that were held out of it, or else of its own, which are then never given out.
         """
         _check_ranks(batch_size, rank, world_size)
         self.shard_set, self.seed = shard_set, seed
         self.batch_size, self.rank, self.world_size = batch_size, rank, world_size
         self.held_out = {source: (held_out or {}).get(source, 0) for source in shard_set.sources}
-        self.mixture = Mixture(_shares(shard_set, weights, self.held_out))
+        inside = {source: 0 if shard_set.held_out(source) else count for source, count in self.held_out.items()}
+        self.mixture = Mixture(_shares(shard_set, weights, inside))
         self.sources = self.mixture.sources
-        self._orders = [RowOrder(name, shard_set.rows(name), self.held_out[name], seed) for name in self.sources]
+        self._orders = [RowOrder(name, shard_set.passes(name), inside[name], seed) for name in self.sources]
 
     @property
     def fingerprint(self) -> dict[str, str]:
@@ -117,16 +119,23 @@ class Loader:
 
     def held_out_batch(self, source: str) -> Batch:
         """All held-out rows of one source."""
-        rows = self._orders[self.sources.index(source)].held_out_rows()
-        return self._read(np.full(len(rows), self.sources.index(source), np.int32), rows)
+        number, stratum = self.sources.index(source), self.shard_set.held_out(source)
+        if not stratum:
+            rows = self._orders[number].held_out_rows()
+            return self._read(np.full(len(rows), number, np.int32), rows)
+        there = self.shard_set.rows(stratum)
+        rows = np.sort(Permutation(there, "held out", source, self.seed)(np.arange(min(self.held_out[source], there))))
+        return self._read(np.full(len(rows), number, np.int32), rows, stratum)
 
-    def _read(self, source: Int32, rows: Int64) -> Batch:
+    def _read(self, source: Int32, rows: Int64, stratum: str = "") -> Batch:
+        """Rows of their sources, or all of one stratum."""
         places = zip(source.tolist(), rows.tolist(), strict=True)
-        parts = [self.shard_set.row(self.sources[number], row) for number, row in places]
+        parts = [self.shard_set.row(stratum or self.sources[number], row) for number, row in places]
         input_ids = np.empty((len(parts), self.shard_set.metadata.context_length + 1), self.shard_set.dtype)
         for slot, (ids, _) in enumerate(parts):
             input_ids[slot] = ids
-        return Batch.build(input_ids, SegmentTable.concatenate([segments for _, segments in parts]), source)
+        segments = SegmentTable.concatenate([segments for _, segments in parts])
+        return Batch.build(input_ids, segments, source, self.shard_set.metadata.special_ids)
 
     def state(self, consumed_samples: int) -> LoaderState:
         """What to store in a checkpoint."""

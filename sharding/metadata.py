@@ -8,10 +8,10 @@ from typing import Any
 
 from contracts.errors import ShardError
 from contracts.schemas import FORMAT_VERSION, OBJECTIVES
-from contracts.special_tokens import END_OF_MASK, END_OF_TEXT, PAD, SEP, mask
+from contracts.special_tokens import END_OF_TEXT, PAD
 
-REQUIRED_SPECIALS = (END_OF_TEXT, SEP, END_OF_MASK, PAD, mask(1))
-"""Control tokens without which rows cannot be read."""
+REQUIRED_SPECIALS = (END_OF_TEXT, PAD)
+"""Control tokens that rows of any objective may hold; each objective says which others it needs."""
 
 REMEDY = "Make the shard stage again with this Spanmill."
 

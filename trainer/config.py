@@ -64,7 +64,8 @@ class TrainSettings(Settings):
     weights: dict[str, float] = Field(default_factory=dict)
     """Relative share of rows by source; empty for proportional to what was made."""
     attention: Literal["document", "causal"] = "document"
-    """`document`: a token sees its own segment only, positions start anew with each. `causal`: it sees all of the row before it."""
+    """`document`: a token sees its own segment only, positions start anew with each. `causal`: it sees all of the row before it, and
+    prefixes of prefix language modelling are read from left to right like everything else."""
     device: str = "auto"
     """As torch names it; `auto` takes cuda where there is one, then mps, then cpu."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -160,10 +160,14 @@ class Llama(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
 
-def document_mask(segment: Tensor) -> Tensor:
+def document_mask(segment: Tensor, prefix: Tensor | None = None) -> Tensor:
     """bool[B, 1, T, T] from the tokens' segments int[B, T]: a token sees itself and what precedes it in its segment.
 
+    Tokens of one segment that bool[B, T] `prefix` marks, which are its first, also see one another (prefix language modelling).
     Made once a batch, outside the layers. A byte for each pair: 0.25 MB a row at T = 512, 4 MB at 2,048.
     """
     same = segment[:, None, :, None] == segment[:, None, None, :]
-    return same.tril()
+    if prefix is None:
+        return same.tril()
+    # What a token may see beyond itself lies in the prefix; so does the token then, since the prefix comes first.
+    return same.tril() | (same & prefix[:, None, None, :])

@@ -16,7 +16,7 @@ from sharding.batch import Batch
 
 Float64 = npt.NDArray[np.float64]
 
-LABELS = {"causal": "causal", "span_corruption": "infill"}
+LABELS = {"causal": "causal", "span_corruption": "infill", "fim": "fim", "prefix_lm": "prefix_lm", "chat": "chat"}
 """What an objective's loss is called in logs and on the plot."""
 
 

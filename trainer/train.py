@@ -90,7 +90,7 @@ class Run:
     def start(run_dir: Path, settings: TrainSettings, device: torch.device) -> Run:
         """A run at step 0, nothing written yet."""
         shards = open_shards(str(run_dir / "shard"))
-        held_out = hold_out({source: shards.rows(source) for source in shards.sources}, settings.eval_rows)
+        held_out = hold_out(shards.rows_for_evaluation(), settings.eval_rows)
         loader = Loader(shards, settings.weights, settings.seed, settings.batch_size, held_out=held_out)
         vocab_size = shards.metadata.vocab_size
         model = Llama(settings, vocab_size).to(device)
@@ -167,7 +167,8 @@ class Run:
         inputs = to_device(batch.input_ids[:, :-1], self.device)
         with autocast(self.device, self.dtype):
             if self.settings.attention == "document":
-                mask = document_mask(to_device(batch.segment[:, :-1], self.device))
+                prefix = to_device(batch.prefix[:, :-1], self.device).bool() if batch.prefix.any() else None
+                mask = document_mask(to_device(batch.segment[:, :-1], self.device), prefix)
                 hidden = self.hidden(inputs, to_device(batch.positions[:, :-1], self.device), mask)
             else:
                 hidden = self.hidden(inputs, torch.arange(inputs.shape[1], device=self.device).expand_as(inputs))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from numba import njit
 
 from contracts.schemas import OBJECTIVES
-from sharding.objectives.base import Chunks, Controls, Examples, Restored, plain_examples
+from sharding.objectives.base import Chunks, Controls, Examples, Restored, offsets_of, plain_examples
 
 CODE = OBJECTIVES.index("causal")
 
@@ -34,16 +34,20 @@ class Causal:
 
     def examples(self, chunks: Chunks) -> Examples:
         """Cost: one copy."""
-        offsets = np.zeros(len(chunks.start) + 1, np.int64)
-        np.cumsum(self.lengths(chunks), out=offsets[1:])
-        ids = _copy(chunks.ids, chunks.start, chunks.stop, chunks.last, offsets, self.controls.end_of_text)
-        return plain_examples(CODE, ids, offsets)
+        offsets = offsets_of(self.lengths(chunks))
+        return plain_examples(CODE, copy(chunks, offsets, self.controls.end_of_text), offsets)
 
 
 def restore(ids: npt.NDArray[np.uint32], controls: Controls) -> Restored:
     """The chunk of an example."""
     last = len(ids) > 0 and int(ids[-1]) == controls.end_of_text
     return Restored(ids[:-1] if last else ids, last)
+
+
+def copy(chunks: Chunks, offsets: npt.NDArray[np.int64], end_of_text: int) -> npt.NDArray[np.uint32]:
+    """uint32[tokens]: the chunks one behind the other at `offsets`, each with <|endoftext|> if its document ends with it."""
+    ids: npt.NDArray[np.uint32] = _copy(chunks.ids, chunks.start, chunks.stop, chunks.last, offsets, end_of_text)
+    return ids
 
 
 @njit(cache=True, nogil=True)

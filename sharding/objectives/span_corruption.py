@@ -16,12 +16,18 @@ For each chunk of n tokens, as the paper says ("dynamic ratio", "uniform distrib
     that spans neither overlap nor touch.
 
 The paper's numeric bounds were never published; those below are Spanmill's choice.
+
+With variant = "t5" the same layout holds T5's spans instead (arXiv 1910.10683, section 3.1.4): round(noise_density × n) tokens in
+round(tokens / mean_span_length) spans; both the spans and the stretches between them are lengths of 1 or more, uniform over all ways
+to add up. The chunk begins with a stretch that stays and ends with a span.
+
+A chunk's head is never cut out: n counts the tokens behind it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -31,14 +37,19 @@ from pydantic import Field, model_validator
 from contracts.errors import ShardError
 from contracts.schemas import OBJECTIVES
 from contracts.settings import Settings
-from sharding.objectives.base import Chunks, Controls, Examples, Restored, plain_examples
-from sharding.randomness import below, uniform
+from contracts.special_tokens import END_OF_MASK, END_OF_TEXT, SEP, mask
+from sharding.objectives.base import Chunks, Controls, Examples, Restored, offsets_of, plain_examples
+from sharding.objectives.spans import Spans, codegen2_spans, t5_spans
 
 CODE = OBJECTIVES.index("span_corruption")
 
 
 class SpanCorruptionSettings(Settings):
     """Distributions to draw from."""
+
+    variant: Literal["codegen2", "t5"] = "codegen2"
+    """What is drawn: CodeGen2's dynamic ratio, or T5's noise mask. `max_spans` holds for both, `noise_density` and `mean_span_length`
+    for T5's, the others for CodeGen2's."""
 
     min_mask_ratio: float = Field(default=0.05, ge=0, lt=1)
     """Smallest share of a chunk that is cut out. Our choice."""
@@ -51,7 +62,13 @@ class SpanCorruptionSettings(Settings):
 
     max_spans: int = Field(default=16, ge=1)
     """Most spans in an example; each costs three control tokens of the row. Where spans of `max_span_length` are too short to make up
-    the ratio in so many, longer ones are drawn. Our choice."""
+    the ratio in so many, longer ones are drawn. Our choice. T5's density makes 102 spans of 2,048 tokens: set 128 to have them all."""
+
+    noise_density: float = Field(default=0.15, gt=0, lt=1)
+    """Share of a chunk that T5 cuts out (arXiv 1910.10683: 15 %)."""
+
+    mean_span_length: float = Field(default=3.0, ge=1)
+    """Mean length of T5's spans, in tokens (arXiv 1910.10683: 3)."""
 
     @property
     def overhead(self) -> int:
@@ -73,6 +90,8 @@ class SpanCorruption:
     controls: Controls
 
     def __post_init__(self) -> None:
+        for name in (END_OF_TEXT, SEP, END_OF_MASK, mask(1)):
+            self.controls.need(name, "span_corruption")
         if self.settings.max_spans > len(self.controls.masks):
             raise ShardError(
                 f"span_corruption.max_spans = {self.settings.max_spans}, but the tokenizer has only "
@@ -85,41 +104,33 @@ class SpanCorruption:
         return self.settings.overhead
 
     def lengths(self, chunks: Chunks) -> npt.NDArray[np.int64]:
-        """Cost: that of the plan, 10 ns a span."""
-        return self._lengths(chunks, self._plan(chunks).first)
+        """Cost: that of drawing the spans, 10 ns a span."""
+        return _lengths(chunks, self._spans(chunks))
 
     def examples(self, chunks: Chunks) -> Examples:
         """Cost: about 5 ns a token."""
-        c, plan = self.controls, self._plan(chunks)
-        offsets = np.zeros(len(plan.masked) + 1, np.int64)
-        np.cumsum(self._lengths(chunks, plan.first), out=offsets[1:])
+        spans = self._spans(chunks)
+        offsets = offsets_of(_lengths(chunks, spans))
+        sep, end_of_mask = (self.controls.need(name, "span_corruption") for name in (SEP, END_OF_MASK))
         ids = _write(
-            chunks.ids, chunks.start, chunks.stop, chunks.last, plan.first, plan.begin, plan.length, offsets,
-            np.array(c.masks, np.uint32), c.end_of_text, c.sep, c.end_of_mask,
+            chunks.ids, chunks.start, chunks.stop, chunks.last, spans.first, spans.begin, spans.length, offsets,
+            np.array(self.controls.masks, np.uint32), self.controls.end_of_text, sep, end_of_mask,
         )  # fmt: skip
-        return plain_examples(CODE, ids, offsets)._replace(masked=plan.masked, span_lengths=plan.length)
+        starts = (spans.begin - np.repeat(chunks.start, np.diff(spans.first))).astype(np.int32)
+        made = plain_examples(CODE, ids, offsets)
+        return made._replace(masked=spans.masked, span_lengths=spans.length, span_starts=starts)
 
-    def _plan(self, chunks: Chunks) -> _Plan:
-        s = self.settings
+    def _spans(self, chunks: Chunks) -> Spans:
+        s, begin = self.settings, chunks.start + chunks.head
+        if s.variant == "t5":
+            return Spans(*t5_spans(begin, chunks.stop, chunks.key, s.noise_density, s.mean_span_length, s.max_spans))
         ratios = (s.min_mask_ratio, s.max_mask_ratio)
-        return _Plan(*_plan(chunks.start, chunks.stop, chunks.key, *ratios, s.max_span_length, s.max_spans))
-
-    def _lengths(self, chunks: Chunks, first: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        lengths: npt.NDArray[np.int64] = chunks.stop - chunks.start + chunks.last + 1 + 3 * np.diff(first)
-        return lengths
+        return Spans(*codegen2_spans(begin, chunks.stop, chunks.key, *ratios, s.max_span_length, s.max_spans))
 
 
-class _Plan(NamedTuple):
-    """Where the spans lie."""
-
-    masked: npt.NDArray[np.int32]
-    """int32[m]: tokens of each chunk that are cut out"""
-    first: npt.NDArray[np.int64]
-    """int64[m + 1]: spans of chunk i are first[i] … first[i + 1] - 1"""
-    begin: npt.NDArray[np.int64]
-    """int64[spans]"""
-    length: npt.NDArray[np.int32]
-    """int32[spans]"""
+def _lengths(chunks: Chunks, spans: Spans) -> npt.NDArray[np.int64]:
+    lengths: npt.NDArray[np.int64] = chunks.stop - chunks.start + chunks.last + 1 + 3 * np.diff(spans.first)
+    return lengths
 
 
 def restore(ids: npt.NDArray[np.uint32], controls: Controls) -> Restored:
@@ -127,14 +138,15 @@ def restore(ids: npt.NDArray[np.uint32], controls: Controls) -> Restored:
 
     Raises ShardError if the example is not whole: a mask without its span, a span without its <eom>, an order other than 1, 2, ….
     """
-    seps = np.flatnonzero(ids == controls.sep)
+    sep, end_of_mask = controls.need(SEP, "span_corruption"), controls.need(END_OF_MASK, "span_corruption")
+    seps = np.flatnonzero(ids == sep)
     if len(seps) != 1:
         raise ShardError(f"a span-corrupted example holds {len(seps)} <sep> tokens instead of 1: it was cut, or it is not one.")
     body, tail = ids[: seps[0]], ids[seps[0] + 1 :]
     last = len(body) > 0 and int(body[-1]) == controls.end_of_text
     body = body[:-1] if last else body
     holes = np.flatnonzero(np.isin(body, controls.masks))
-    ends = np.flatnonzero(tail == controls.end_of_mask)
+    ends = np.flatnonzero(tail == end_of_mask)
     starts = np.concatenate([[0], ends[:-1] + 1]).astype(np.int64) if len(ends) else np.zeros(0, np.int64)
     wanted = np.array(controls.masks[: len(holes)], np.uint32)
     whole = (
@@ -150,78 +162,6 @@ def restore(ids: npt.NDArray[np.uint32], controls: Controls) -> Restored:
         pieces += [body[done:hole], tail[start + 1 : end]]
         done = hole + 1
     return Restored(np.concatenate([*pieces, body[done:]]), last)
-
-
-@njit(cache=True, nogil=True)
-def _plan(
-    start: npt.NDArray[np.int64],
-    stop: npt.NDArray[np.int64],
-    key: npt.NDArray[np.uint64],
-    min_ratio: float,
-    max_ratio: float,
-    max_length: int,
-    max_spans: int,
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-    """The fields of _Plan."""
-    m = len(start)
-    masked = np.zeros(m, np.int32)
-    first = np.zeros(m + 1, np.int64)
-    for i in range(m):
-        first[i + 1] = first[i] + min(max_spans, stop[i] - start[i])
-    begin = np.empty(first[m], np.int64)
-    length = np.empty(first[m], np.int32)
-    spans = 0
-    for i in range(m):
-        n = stop[i] - start[i]
-        first[i] = spans
-        if n == 0:
-            continue
-        ratio = min_ratio + uniform(key[i], 0) * (max_ratio - min_ratio)
-        total = min(n, max(1, int(np.rint(ratio * n))))
-        most = min(max_spans, total, n - total + 1)
-        count, counter = _draw_lengths(key[i], total, most, max_length, length[spans:])
-        _draw_places(key[i], counter, n - total - (count - 1), count, begin[spans:])
-        at = start[i]
-        for k in range(count):  # places count only free tokens: add the spans, and one inner token, that lie before
-            begin[spans + k] += at
-            at += length[spans + k]
-        masked[i] = total
-        spans += count
-    first[m] = spans
-    return masked, first, begin[:spans].copy(), length[:spans].copy()
-
-
-@njit(cache=True, nogil=True)
-def _draw_lengths(key: np.uint64, total: int, most: int, max_length: int, length: npt.NDArray[np.int32]) -> tuple[int, int]:
-    """Uniform lengths that add up to `total`, at most `most` of them; returns how many, and the next unused counter."""
-    enough = most * (max_length + 1) >= 2 * total  # whether so many spans of mean length (max_length + 1) / 2 make up the total
-    bound = max_length if enough else (2 * total + most - 1) // most
-    count, counter, left = 0, 1, total
-    while left > 0:
-        drawn = left if count == most - 1 else min(left, 1 + below(key, counter, bound))
-        length[count] = drawn
-        left -= drawn
-        count += 1
-        counter += 1
-    swap = below(key, counter, count)  # the one that was cut to fit must not always come last
-    length[swap], length[count - 1] = length[count - 1], length[swap]
-    return count, counter + 1
-
-
-@njit(cache=True, nogil=True)
-def _draw_places(key: np.uint64, counter: int, free: int, count: int, place: npt.NDArray[np.int64]) -> None:
-    """A uniform choice of `count` of `free + count` places, ascending (Floyd's sampling): the bars between stars."""
-    for k in range(count):
-        candidate = below(key, counter + k, free + k + 1)
-        for j in range(k):
-            if place[j] == candidate:
-                candidate = free + k
-                break
-        j = k
-        while j > 0 and place[j - 1] > candidate:
-            place[j] = place[j - 1]
-            j -= 1
-        place[j] = candidate
 
 
 @njit(cache=True, nogil=True)

@@ -7,13 +7,15 @@ from hypothesis import strategies as st
 
 from contracts.errors import ShardError
 from contracts.schemas import OBJECTIVES as NAMES
+from contracts.special_tokens import END_OF_MASK, END_OF_TEXT, SEP, mask
 from sharding.objectives import OBJECTIVES, Chunks, Examples, causal, span_corruption
 from sharding.objectives.base import Controls
 from sharding.objectives.causal import Causal
 from sharding.objectives.span_corruption import SpanCorruption, SpanCorruptionSettings
 from sharding.randomness import uniforms
 
-CONTROLS = Controls(end_of_text=1000, sep=1001, end_of_mask=1002, masks=tuple(range(2000, 2000 - 64, -1)))
+CONTROLS = Controls.of({END_OF_TEXT: 1000, SEP: 1001, END_OF_MASK: 1002, **{mask(i): 2001 - i for i in range(1, 65)}})
+SEP_ID, EOM_ID = 1001, 1002
 
 
 def chunks_of(lengths: list[int], last: list[bool], seed: int = 0) -> Chunks:
@@ -63,7 +65,7 @@ def test_what_is_cut_out_is_what_the_settings_ask_for(n: int, settings: SpanCorr
     assert max(1, round(low) - 1) <= made.masked[0] <= max(1, round(high) + 1)
     assert made.masked[0] == made.span_lengths.sum()
     assert 1 <= len(made.span_lengths) <= settings.max_spans
-    holes = np.flatnonzero(np.isin(made.ids[: np.flatnonzero(made.ids == CONTROLS.sep)[0]], CONTROLS.masks))
+    holes = np.flatnonzero(np.isin(made.ids[: np.flatnonzero(made.ids == SEP_ID)[0]], CONTROLS.masks))
     assert (np.diff(holes) > 1).all(), "spans touch"
 
 
@@ -72,8 +74,8 @@ def test_the_published_layout() -> None:
     ids = SpanCorruption(settings, CONTROLS).examples(chunks_of([10], [True])).ids.tolist()
     at = [i for i, token in enumerate(ids) if token in (2000, 1999, 1998)]
     assert [ids[i] for i in at] == [2000, 1999, 1998, 2000, 1999, 1998]
-    assert ids[11 - 1 : 12] == [CONTROLS.end_of_text, CONTROLS.sep]  # <|endoftext|> closes the file before <sep>
-    assert [ids[i + 2] for i in at[3:]] == [CONTROLS.end_of_mask] * 3
+    assert ids[11 - 1 : 12] == [CONTROLS.end_of_text, SEP_ID]  # <|endoftext|> closes the file before <sep>
+    assert [ids[i + 2] for i in at[3:]] == [EOM_ID] * 3
     assert len(ids) == 10 + 2 + 3 * 3
 
 
@@ -100,7 +102,7 @@ def test_every_place_is_equally_likely_to_be_cut_out() -> None:
     counts = np.zeros(n)
     for i in range(times):
         ids = example(made, i)
-        tail = ids[np.flatnonzero(ids == CONTROLS.sep)[0] + 1 :]
+        tail = ids[np.flatnonzero(ids == SEP_ID)[0] + 1 :]
         counts += np.bincount((tail[tail < 900].astype(np.int64) - i * n) % 900, minlength=n)[:n]
     # Five single tokens that may not touch, in twenty places: the ends are favoured, the middle is flat.
     assert np.ptp(counts[4:-4]) < 0.06 * counts.mean()

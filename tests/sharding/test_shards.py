@@ -123,7 +123,7 @@ def test_foreign_arrow_files_are_refused(tmp_path: Path) -> None:
         ({"vocab_size": "1000"}, "'vocab_size' is '1000'; the type int is allowed"),
         ({"extra": 1}, "missing or unknown: extra"),
         ({"context_length": 0}, "must be 1 or more"),
-        ({"special_ids": {"<|endoftext|>": 1}}, "no id for <sep>"),
+        ({"special_ids": {"<|endoftext|>": 1}}, "no id for <fim_pad>"),
         ({"special_ids": {**metadata_for().special_ids, "<sep>": 1000}}, "<sep> has id 1000; 0 to 999 is allowed"),
         ({"objectives": ["padding"]}, "unknown objective 'padding'"),
     ],

@@ -1,0 +1,152 @@
+"""Conversations, of which only the answers are learned (what a fine-tuned model is to say, not what it is told).
+
+    document   <system> be brief <end> <user> 2 + 2? <end> <assistant> 4 <end> <user> thanks <end> <assistant> welcome <end> <|endoftext|>
+    target                                                             ×   ×                                   ×       ×        ×
+
+The four marks are control ids that the document's stream already holds: <dummy_0> … <dummy_3> as SYSTEM, USER, ASSISTANT and END_OF_TURN
+name them. A token is a target if it stands in an answer: behind ASSISTANT, up to and including END_OF_TURN. Marks of roles never are;
+<|endoftext|> is if the last role was ASSISTANT.
+
+Shards store no mask, only `loss_start`: 0 for a chunk that begins within an answer, else its first target, or its length if it has none.
+From there the ids themselves tell: where no mark stands before a token, what `loss_start` let through is an answer (`answer_mask`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from contracts.schemas import OBJECTIVES
+from contracts.special_tokens import ASSISTANT, END_OF_TEXT, END_OF_TURN, SYSTEM, USER
+from sharding.objectives import causal
+from sharding.objectives.base import Chunks, Controls, Examples, Restored, offsets_of, plain_examples
+
+CODE = OBJECTIVES.index("chat")
+
+MARKS = (SYSTEM, USER, ASSISTANT, END_OF_TURN, END_OF_TEXT)
+"""What the kernels are given the ids of, in this order."""
+
+Marks = tuple[int, int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Chat:
+    """The objective; it has no settings."""
+
+    controls: Controls
+
+    def __post_init__(self) -> None:
+        _marks(self.controls)
+
+    @property
+    def overhead(self) -> int:
+        """<|endoftext|>."""
+        return 1
+
+    def lengths(self, chunks: Chunks) -> npt.NDArray[np.int64]:
+        """The chunk, and <|endoftext|> if its document ends with it."""
+        return chunks.stop - chunks.start + chunks.last
+
+    def examples(self, chunks: Chunks) -> Examples:
+        """Cost: 3 ns a token: a copy, and a look at each token of the document up to the chunk's first answer, once for all its chunks."""
+        offsets = offsets_of(self.lengths(chunks))
+        made = plain_examples(CODE, causal.copy(chunks, offsets, self.controls.end_of_text), offsets)
+        marks = _marks(self.controls)
+        return made._replace(loss_start=_first_targets(chunks.ids, chunks.begin, chunks.start, made.ids, offsets, marks))
+
+
+def restore(ids: npt.NDArray[np.uint32], controls: Controls) -> Restored:
+    """The chunk of an example."""
+    return causal.restore(ids, controls)
+
+
+def answer_mask(
+    ids: npt.NDArray[np.unsignedinteger],
+    start: npt.NDArray[np.int64],
+    length: npt.NDArray[np.int64],
+    special_ids: Mapping[str, int],
+) -> npt.NDArray[np.bool_]:
+    """bool[tokens]: True but for tokens of the segments ids[start[i]:start[i] + length[i]] that are no answer.
+
+    It holds from each segment's `loss_start` on. Cost: about 2 ns a token of these segments.
+    """
+    mask: npt.NDArray[np.bool_] = _answer_mask(ids, start, length, _marks(Controls(special_ids)))
+    return mask
+
+
+def _marks(controls: Controls) -> Marks:
+    system, user, assistant, end_of_turn, end_of_text = (controls.need(name, "chat") for name in MARKS)
+    return system, user, assistant, end_of_turn, end_of_text
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _is_target(token: int, answering: bool, answered: bool, marks: Marks) -> bool:
+    """`answering`: the last mark before the token is ASSISTANT; `answered`: the last mark of a role is."""
+    if token == marks[4]:
+        return answered
+    return answering and not _is_role(token, marks)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _is_role(token: int, marks: Marks) -> bool:
+    return token == marks[0] or token == marks[1] or token == marks[2]
+
+
+@njit(cache=True, nogil=True)
+def _first_targets(
+    ids: npt.NDArray[np.uint32],
+    begin: npt.NDArray[np.int64],
+    start: npt.NDArray[np.int64],
+    examples: npt.NDArray[np.uint32],
+    offsets: npt.NDArray[np.int64],
+    marks: Marks,
+) -> npt.NDArray[np.int32]:
+    first = np.empty(len(start), np.int32)
+    answering = answered = False
+    known = 0  # the token that the state belongs to
+    for i in range(len(start)):
+        if i == 0 or begin[i] != begin[i - 1] or start[i] < known:
+            known, answering, answered = begin[i], False, False
+        for j in range(known, start[i]):
+            answering, answered = _next_state(ids[j], answering, answered, marks)
+        known = start[i]
+        first[i] = _first_target(examples[offsets[i] : offsets[i + 1]], answering, answered, marks)
+    return first
+
+
+@njit(cache=True, nogil=True)
+def _first_target(example: npt.NDArray[np.uint32], answering: bool, answered: bool, marks: Marks) -> int:
+    at = 0
+    while at < len(example) and not _is_target(example[at], answering, answered, marks):
+        answering, answered = _next_state(example[at], answering, answered, marks)
+        at += 1
+    return at
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _next_state(token: int, answering: bool, answered: bool, marks: Marks) -> tuple[bool, bool]:
+    if token == marks[3]:
+        return False, answered
+    if _is_role(token, marks):
+        return token == marks[2], token == marks[2]
+    return answering, answered
+
+
+@njit(cache=True, nogil=True)
+def _answer_mask(
+    ids: npt.NDArray[np.unsignedinteger],
+    start: npt.NDArray[np.int64],
+    length: npt.NDArray[np.int64],
+    marks: Marks,
+) -> npt.NDArray[np.bool_]:
+    mask = np.ones(len(ids), np.bool_)
+    for i in range(len(start)):
+        answering = answered = True  # of what `loss_start` lets through before the first mark
+        for j in range(start[i], start[i] + length[i]):
+            mask[j] = _is_target(ids[j], answering, answered, marks)
+            answering, answered = _next_state(ids[j], answering, answered, marks)
+    return mask

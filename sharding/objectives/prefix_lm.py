@@ -1,0 +1,51 @@
+"""Prefix language modelling (arXiv 1910.10683, 2305.02309): a prefix that is read in both directions, then text that is predicted.
+
+    example   a b c d e f g h [<|endoftext|> if the document ends here]
+              ╰prefix╯╰ targets, from loss_start on
+
+The ids are those of causal modelling. What is different lies in `loss_start`, the length of the prefix, which is uniform from the chunk's
+head to its end: the loss leaves out the prefix, and within it the trainer lets every token see every other (Batch.prefix).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from contracts.schemas import OBJECTIVES
+from sharding.objectives import causal
+from sharding.objectives.base import Chunks, Controls, Examples, Restored, offsets_of, plain_examples
+from sharding.randomness import uniforms
+
+CODE = OBJECTIVES.index("prefix_lm")
+
+
+@dataclass(frozen=True)
+class PrefixLm:
+    """The objective; it has no settings."""
+
+    controls: Controls
+
+    @property
+    def overhead(self) -> int:
+        """<|endoftext|>."""
+        return 1
+
+    def lengths(self, chunks: Chunks) -> npt.NDArray[np.int64]:
+        """The chunk, and <|endoftext|> if its document ends with it."""
+        return chunks.stop - chunks.start + chunks.last
+
+    def examples(self, chunks: Chunks) -> Examples:
+        """Cost: one copy."""
+        offsets = offsets_of(self.lengths(chunks))
+        free = chunks.stop - chunks.start - chunks.head
+        prefix = chunks.head + (uniforms(chunks.key, 0) * (free + 1)).astype(np.int64)
+        made = plain_examples(CODE, causal.copy(chunks, offsets, self.controls.end_of_text), offsets)
+        return made._replace(loss_start=prefix.astype(np.int32))
+
+
+def restore(ids: npt.NDArray[np.uint32], controls: Controls) -> Restored:
+    """The chunk of an example."""
+    return causal.restore(ids, controls)
