@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from contracts.errors import ConfigError, NotAwaited, SpanmillError
+from look_commands import forget, trace
 from run_options import ENGINE, INPUT, Decorator, Options, looking, making
 
 if TYPE_CHECKING:
@@ -228,6 +229,10 @@ def verify(directory: str, quiet: bool) -> None:
         raise SpanmillError(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} found in {directory}.")
     if not quiet:
         click.echo(f"{directory}: everything is as its manifests say.")
+
+
+cli.add_command(trace)
+cli.add_command(forget)
 
 
 @cli.command()

@@ -38,6 +38,7 @@ from pipelines.storage import (
     sizes_of,
     write_bytes,
 )
+from sharding.forgotten import MASK_PATH
 
 PACKAGES = ("spanmill", "gigatoken", "numpy", "pyarrow", "tokenizers")
 """Packages whose version can change a stage's bytes."""
@@ -238,10 +239,10 @@ class Stage:
         abort_uploads(self.folder)
 
     def _tidy(self, keep: set[str]) -> None:
-        """Leaves the manifest and its files: torn files of killed workers go, and so does .progress."""
+        """Leaves the manifest and its files, and what was forgotten since: torn files of killed workers go, and so does .progress."""
         for name in files_below(self.folder):
             torn = TEMPORARY in name
-            if name != "manifest.json" and name not in keep and (torn or not name.startswith(".progress/")):
+            if name not in ("manifest.json", MASK_PATH) and name not in keep and (torn or not name.startswith(".progress/")):
                 remove(self.path(name))
         remove(self.path(".progress"))
 

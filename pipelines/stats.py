@@ -6,7 +6,10 @@ from typing import Any
 
 from contracts.errors import StageError
 from contracts.manifest import Manifest
+from pipelines.counts import add_up
+from pipelines.shard_tables import shard_summary, source_of
 from pipelines.storage import exists, join, read_manifest
+from sharding.forgotten import Mask
 
 STAGES = ("curate", "dedup", "tokenizer", "shard", "train")
 
@@ -17,6 +20,7 @@ CAUSES = ("exact", "near", "reference")
 def collect(run_dir: str) -> dict[str, Any]:
     """One JSON-able dictionary: `sources` (a row each), `languages`, `drops`, `licenses`, `dedup`, `tokenizer`, `objectives`, `train`.
 
+    Where something was forgotten since the shards were made, `forgotten` says how much.
     Raises StageError if the folder holds no finished stage.
     """
     manifests = {stage: read_manifest(join(run_dir, stage)) for stage in STAGES if exists(join(run_dir, stage, "manifest.json"))}
@@ -26,6 +30,8 @@ def collect(run_dir: str) -> dict[str, Any]:
     for stage, gather in (("curate", _curate), ("dedup", _dedup), ("tokenizer", _tokenizer), ("shard", _shard), ("train", _train)):
         if stage in manifests:
             found[stage] = gather(manifests[stage])
+    if mask := Mask.open(join(run_dir, "shard"), manifests["shard"].digest) if "shard" in manifests else None:
+        found["forgotten"] = mask.totals
     found["sources"] = _by_source(found)
     found["languages"] = _by_language(manifests)
     return found
@@ -59,23 +65,16 @@ def _tokenizer(made: Manifest) -> dict[str, Any]:
 
 
 def _shard(made: Manifest) -> dict[str, Any]:
-    sources = {}
-    for name, counts in sorted(made.statistics["sources"].items()):
-        examples = sum(each["examples"] for each in counts["objectives"].values())
-        corrupted = counts["objectives"]["span_corruption"]
-        tokens = counts["text_tokens"] + counts["control_tokens"] + counts["padding_tokens"]
-        sources[name] = {
-            **counts,
-            "tokens": tokens,
-            "padding_share": counts["padding_tokens"] / max(1, tokens),
-            "objective_shares": {
-                objective: each["examples"] / max(1, examples) for objective, each in counts["objectives"].items()
-            },
-            "mean_mask_ratio": counts["masked_tokens"] / max(1, corrupted["text_tokens"]),
-            "mean_span_length": counts["masked_tokens"] / max(1, counts["spans"]),
-            "spans_per_example": counts["spans"] / max(1, corrupted["examples"]),
-        }
-    return {"totals": made.totals, "context_length": made.config["context_length"], "by_source": sources}
+    strata: dict[str, Any] = dict(sorted(made.statistics["strata"].items()))
+    sources: dict[str, Any] = {}
+    for name, counts in strata.items():
+        sources[source_of(name)] = add_up([sources.get(source_of(name), {}), counts])
+    return {
+        "totals": made.totals,
+        **{name: made.config[name] for name in ("context_length", "epochs", "pack", "cut_at")},
+        "by_source": {name: shard_summary(counts) for name, counts in sources.items()},
+        "by_stratum": {name: shard_summary(counts) for name, counts in strata.items()},
+    }
 
 
 def _train(made: Manifest) -> dict[str, Any]:
@@ -95,10 +94,11 @@ def _by_source(found: dict[str, Any]) -> dict[str, Any]:
         rows[source]["unique_bytes"] = counts["bytes_kept"]
     for source, counts in found.get("shard", {}).get("by_source", {}).items():
         row = rows.setdefault(source, {})
-        row.update({"documents": counts["documents"], "tokens": counts["text_tokens"], "rows": counts["rows"]})
+        epochs = found["shard"]["epochs"]
+        row.update({"documents": counts["documents"] // epochs, "tokens": counts["text_tokens"], "rows": counts["rows"]})
         row["padding_share"] = counts["padding_share"]
         if counts["text_tokens"] and "unique_bytes" in row:
-            row["bytes_per_token"] = row["unique_bytes"] / counts["text_tokens"]
+            row["bytes_per_token"] = row["unique_bytes"] * epochs / counts["text_tokens"]
     return rows
 
 

@@ -11,10 +11,12 @@ from tokenizers import Tokenizer
 from contracts.errors import ShardError, StageError
 from contracts.manifest import Manifest
 from pipelines.corpus import REMOVED_ROWS, read_columns
+from pipelines.forgotten_check import forgotten_problems
 from pipelines.progress import Reporter
 from pipelines.rows import load
 from pipelines.storage import TEMPORARY, digest_file, exists, files_below, join, read_bytes, read_manifest, sizes_of
 from sharding.check import inspect
+from sharding.forgotten import MASK_PATH
 from sharding.shards import Shard
 
 STAGES = ("survey", "curate", "signatures", "dedup", "tokenizer", "shard", "train")
@@ -37,7 +39,7 @@ def verify(run_dir: str, reporter: Reporter) -> list[str]:
             f"  {stage}: {len(made.files):,} files, {sum(entry.bytes for entry in made.files) / 1e6:.1f} MB: {_verdict(wrong)}"
         )
         found += wrong
-    return found + _chain(run_dir, stages)
+    return found + forgotten_problems(run_dir) + _chain(run_dir, stages)
 
 
 def _verdict(wrong: list[str]) -> str:
@@ -59,7 +61,8 @@ def _files(folder: str, made: Manifest) -> Iterator[str]:
                 f"{entry.path} has {found.bytes:,} bytes with xxh3-64 {found.xxh3_64}; "
                 f"the manifest says {entry.bytes:,} with {entry.xxh3_64}: it was changed or damaged"
             )
-    for stray in sorted(listed - {entry.path for entry in made.files} - {"manifest.json"}):
+    own = {"manifest.json", MASK_PATH} if made.stage == "shard" else {"manifest.json"}
+    for stray in sorted(listed - {entry.path for entry in made.files} - own):
         if TEMPORARY in stray or (made.stage in ("curate", "signatures", "dedup", "shard") and not stray.startswith(".progress/")):
             yield f"{stray} is not in the manifest: no reader will use it; remove it"
 

@@ -15,6 +15,9 @@ import numpy as np
 
 from contracts.errors import ShardError, StageError, unknown_name
 from contracts.manifest import FileEntry, Manifest
+from contracts.schemas import HELD_OUT
+from sharding.forgotten import Mask
+from sharding.masked_shard import MaskedShard
 from sharding.metadata import ShardMetadata
 from sharding.segments import Int64, SegmentTable
 from sharding.shard_file import Shard, TokenIds, token_dtype, write_shard
@@ -49,6 +52,8 @@ class ShardSet:
     stage_dir: str
     manifest: Manifest
     strata: dict[str, Stratum]
+    mask: Mask | None = None
+    """What was forgotten since the shards were made; every row that is read here has padding in its place."""
     metadata: ShardMetadata = field(init=False)
     """Of the first shard; only the fields in AGREED hold for all."""
 
@@ -58,8 +63,29 @@ class ShardSet:
 
     @property
     def sources(self) -> list[str]:
-        """Source names, in manifest order."""
-        return list(self.strata)
+        """Strata to train on, in manifest order: names of sources, or SOURCE/LANGUAGE."""
+        return [name for name in self.strata if not name.startswith(f"{HELD_OUT}/")]
+
+    def held_out(self, source: str) -> str:
+        """The stratum of documents that were held out of a source, or "" if there is none."""
+        name = f"{HELD_OUT}/{source}"
+        return name if name in self.strata else ""
+
+    def passes(self, source: str) -> list[int]:
+        """Rows of each pass over the documents of a source; they follow one another."""
+        stratum, epochs = self._stratum(source), int(self.manifest.config.get("epochs", 1))
+        if source.startswith(f"{HELD_OUT}/"):
+            return [stratum.rows]
+        if len(stratum.entries) % epochs:
+            raise ShardError(
+                f"{self.stage_dir}: {source!r} has {len(stratum.entries)} shards, which cannot be {epochs} passes. Make the stage again."
+            )
+        rows: list[int] = np.diff(stratum.first_rows[:: len(stratum.entries) // epochs]).tolist()
+        return rows
+
+    def rows_for_evaluation(self) -> dict[str, int]:
+        """Rows that evaluation may be taken from, by stratum: none where documents come again in other passes and none was held out."""
+        return {name: self.rows(name) if self.held_out(name) or len(self.passes(name)) == 1 else 0 for name in self.sources}
 
     def rows(self, source: str) -> int:
         """Number of rows of one source. Raises ShardError for an unknown one."""
@@ -89,7 +115,8 @@ class ShardSet:
         if shard.rows != entry.rows or shard.metadata.source != source:
             found = f"{shard.rows} rows of source {shard.metadata.source!r}"
             raise ShardError(f"{shard.path} holds {found}; the manifest says {entry.rows} of {source!r}. Copy the folder again.")
-        return shard
+        hidden = self.mask.of(entry.path) if self.mask else None
+        return MaskedShard.of(shard, hidden) if hidden else shard
 
     def _must_agree(self, shard: Shard, name: str) -> None:
         seen, allowed = getattr(shard.metadata, name), getattr(self.metadata, name)
@@ -111,7 +138,8 @@ class ShardSet:
 def open_shards(stage_dir: str) -> ShardSet:
     """The shards committed in a stage's folder, local or any fsspec URL.
 
-    Raises StageError where there is no finished manifest, ShardError where there are no rows or the shards do not fit together.
+    Raises StageError where there is no finished manifest, ShardError where there are no rows, the shards do not fit together, or the mask
+    of forgotten documents is not theirs.
     """
     manifest = _read_manifest(stage_dir)
     by_source: dict[str, list[FileEntry]] = {}
@@ -122,7 +150,7 @@ def open_shards(stage_dir: str) -> ShardSet:
         raise ShardError(
             f"{stage_dir}: the manifest lists no rows. Check what the filters dropped, then make the shard stage again."
         )
-    return ShardSet(stage_dir, manifest, strata)
+    return ShardSet(stage_dir, manifest, strata, Mask.open(stage_dir, manifest.digest))
 
 
 def _first_rows(entries: list[FileEntry]) -> Int64:

@@ -12,7 +12,22 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = ("run", "survey", "curate", "signatures", "dedup", "tokenizer", "shard", "train", "workers", "stats", "verify", "sample")
+COMMANDS = (
+    "run",
+    "survey",
+    "curate",
+    "signatures",
+    "dedup",
+    "tokenizer",
+    "shard",
+    "train",
+    "workers",
+    "stats",
+    "verify",
+    "trace",
+    "forget",
+    "sample",
+)
 RUNNER = [sys.executable, str(ROOT / "beam_runner.py")]
 
 

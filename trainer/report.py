@@ -50,7 +50,7 @@ def commit(folder: Path, summary: Summary, settings: TrainSettings, loader: Load
         stage="train",
         config=settings.model_dump(mode="json"),
         seed=settings.seed,
-        upstream={"shard": loader.shard_set.manifest.digest},
+        upstream=_upstream(loader),
         versions={"torch": torch.__version__.split("+")[0]},
         totals={"steps": summary.steps, "tokens": summary.tokens, "parameters": summary.parameters},
         statistics=asdict(summary),
@@ -59,6 +59,12 @@ def commit(folder: Path, summary: Summary, settings: TrainSettings, loader: Load
     temporary = folder / "manifest.json.tmp"
     temporary.write_text(manifest.to_json(), encoding="utf-8")
     os.replace(temporary, folder / "manifest.json")
+
+
+def _upstream(loader: Loader) -> dict[str, str]:
+    """Digest of the shards, and of what was forgotten of them."""
+    mask = loader.shard_set.mask
+    return {"shard": loader.shard_set.manifest.digest, **({"forgotten": mask.digest} if mask else {})}
 
 
 def _entry(folder: Path, name: str) -> FileEntry:

@@ -1,0 +1,94 @@
+"""What a run has been asked to forget. The list outlives its shards, so that making them again does not bring anything back.
+
+    RUN/forget/documents.npy     uint8[n, 16]: ids, ascending, of all documents that were named, or were of a repository that was
+    RUN/forget/repos.json        names of repositories, small letters
+    RUN/forget/receipts/ID.json  what was asked and what was found; ID is a digest of the question and of the shards
+
+The list only grows. To take something back, remove RUN/forget and RUN/shard/forgotten and ask for the rest again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from contracts.errors import InputError
+from pipelines import lookup
+from pipelines.rows import load, save
+from pipelines.storage import exists, join, read_bytes_or_none, write_bytes
+
+DOCUMENTS, REPOS, RECEIPTS = "forget/documents.npy", "forget/repos.json", "forget/receipts"
+
+REMEDY = "Restore it from a copy: without it, documents that were forgotten would come back."
+
+
+def as_rows(ids: Iterable[bytes]) -> npt.NDArray[np.uint8]:
+    """uint8[n, 16]: the ids in order, each once."""
+    return np.frombuffer(b"".join(sorted(set(ids))), np.uint8).reshape(-1, 16)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The list of one run."""
+
+    ids: frozenset[bytes]
+    repos: frozenset[str]
+    """Names in small letters, as `str.casefold` makes them."""
+
+    @staticmethod
+    def of(run_dir: str) -> Listed:
+        """The list as it is; empty if nothing was ever forgotten. Raises InputError if it is damaged."""
+        return Listed(_read_ids(join(run_dir, DOCUMENTS)), _read_repos(join(run_dir, REPOS)))
+
+    def with_(self, ids: Collection[bytes], repos: Collection[str]) -> Listed:
+        """With more on it."""
+        return Listed(self.ids.union(ids), self.repos.union(repo.casefold() for repo in repos))
+
+    def write(self, run_dir: str) -> None:
+        """Makes it the run's list, each file at once."""
+        write_bytes(join(run_dir, REPOS), (json.dumps(sorted(self.repos), indent=1, ensure_ascii=True) + "\n").encode())
+        save(join(run_dir, DOCUMENTS), as_rows(self.ids))
+
+
+def forgotten_ids(run_dir: str, input_dir: str = "") -> npt.NDArray[np.uint8]:
+    """uint8[n, 16], ascending: documents that the shards of a run must leave out, by its own list and that of the run it takes stages from.
+
+    A repository that was forgotten counts with all documents that it has in the curate stage now, so that a newer corpus brings nothing
+    of it back. Cost: nothing where no list is; with repositories, one pass over two columns of curate's documents.
+    """
+    lists = [Listed.of(base) for base in (run_dir, input_dir) if base]
+    ids = {doc_id for each in lists for doc_id in each.ids}
+    repos = {repo for each in lists for repo in each.repos}
+    curate = lookup.folder_of("curate", run_dir, input_dir)
+    if repos and curate:
+        ids.update(row["doc_id"] for row in lookup.documents_of_repos(curate, repos))
+    return as_rows(ids)
+
+
+def _read_ids(path: str) -> frozenset[bytes]:
+    if not exists(path):
+        return frozenset()
+    try:
+        ids = load(path)
+    except ValueError as error:
+        raise InputError(f"{path} is damaged ({error}). {REMEDY}") from None
+    if ids.dtype != np.uint8 or ids.ndim != 2 or ids.shape[1] != 16:
+        raise InputError(f"{path} holds {ids.dtype}{list(ids.shape)}; uint8[n, 16] is needed. {REMEDY}")
+    return frozenset(row.tobytes() for row in ids)
+
+
+def _read_repos(path: str) -> frozenset[str]:
+    content = read_bytes_or_none(path)
+    if content is None:
+        return frozenset()
+    try:
+        names = json.loads(content)
+    except ValueError as error:
+        raise InputError(f"{path} is damaged ({error}). {REMEDY}") from None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{path} is no list of names. {REMEDY}")
+    return frozenset(names)

@@ -1,0 +1,127 @@
+"""Finding documents in a run's tables: by id, by repository, among removals and decisions.
+
+There is no index: each question is one pass over the columns it needs, in row groups, several files at a time. Ids take 16 bytes a
+document, so a hundred million documents are 1.6 GB to read and a few seconds of hashing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from contracts.errors import InputError
+from contracts.schemas import DOC_ID, DOCUMENT
+from pipelines.storage import exists, join, read_manifest
+from pipelines.storage.errors import reading
+from pipelines.storage.systems import file_system
+
+READERS = 8
+"""Files that are read at a time."""
+
+DESCRIBED = tuple(name for name in DOCUMENT.names if name not in ("text", "marks", "content_hash"))
+"""Columns that say what a document is and where it is from."""
+
+Row = dict[str, Any]
+
+
+class Test(NamedTuple):
+    """Which rows are asked for."""
+
+    column: str
+    """The only column that decides."""
+    passes: Callable[[pa.ChunkedArray], pa.ChunkedArray]
+    """bool for each of its values"""
+
+
+def folder_of(stage: str, run_dir: str, input_dir: str = "") -> str:
+    """The folder of a committed stage: this run's, or else the input run's; empty if neither has it."""
+    bases = [base for base in (run_dir, input_dir) if base and exists(join(base, stage, "manifest.json"))]
+    return join(bases[0], stage) if bases else ""
+
+
+def documents(curate: str, ids: Collection[bytes], stratum: str = "") -> dict[bytes, Row]:
+    """What curate kept under the ids: DESCRIBED columns by id. Where all are of one stratum of shards, it is enough to read its source."""
+    return {row["doc_id"]: row for row in _rows(curate, "documents/", DESCRIBED, _has("doc_id", ids), stratum)}
+
+
+def documents_of_repos(curate: str, repos: Collection[str]) -> list[Row]:
+    """`doc_id` and `repo` of all documents of some repositories, whose names are compared without regard to case."""
+    wanted = {repo.casefold() for repo in repos}
+
+    def of_them(names: pa.ChunkedArray) -> pa.ChunkedArray:
+        here = [name for name in pc.unique(names).to_pylist() if name.casefold() in wanted]
+        return pc.is_in(names, value_set=pa.array(here, pa.string()))
+
+    return list(_rows(curate, "documents/", ("doc_id", "repo"), Test("repo", of_them))) if wanted else []
+
+
+def removals(dedup: str, ids: Collection[bytes]) -> list[Row]:
+    """Rows of REMOVAL of the documents that are duplicates."""
+    return list(_rows(dedup, "removals/", None, _has("doc_id", ids)))
+
+
+def copies_of(dedup: str, keeper: bytes) -> dict[str, int]:
+    """How many duplicates were removed for a document, by kind."""
+    counts = {"exact": 0, "near": 0}
+    for row in _rows(dedup, "removals/", ("keeper_id", "kind", "reference"), _has("keeper_id", [keeper])):
+        counts[row["kind"]] += not row["reference"]
+    return counts
+
+
+def decisions(curate: str, ids: Collection[bytes]) -> list[Row]:
+    """Rows of DECISION of documents that were not kept."""
+    return list(_rows(curate, "decisions/", None, _has("doc_id", ids)))
+
+
+def input_paths(curate: str, origin: str) -> list[str]:
+    """Where the input file of an origin lay when curate read it; several where copies of it did."""
+    digest = origin.partition("#")[0]
+    path = join(curate, "inputs.parquet")
+    if not exists(path):
+        return []
+    held = _read(path, ("input", "path"), Test("input", lambda inputs: pc.equal(inputs, digest)))
+    return sorted({str(row["path"]) for row in held})
+
+
+def _has(column: str, ids: Collection[bytes]) -> Test:
+    values = pa.array(sorted(ids), DOC_ID)
+    return Test(column, lambda found: pc.is_in(found, value_set=values))
+
+
+def _rows(stage: str, folder: str, columns: Sequence[str] | None, test: Test, stratum: str = "") -> Iterator[Row]:
+    """Rows of a stage's files that pass a test, in file order."""
+    files = [entry for entry in read_manifest(stage).files if entry.path.startswith(folder)]
+    sources = {entry.stratum for entry in files} & set(stratum.split("/"))  # SOURCE, SOURCE/LANGUAGE, held-out/SOURCE …
+    files = [entry for entry in files if entry.stratum in sources] if sources else files
+    with ThreadPoolExecutor(READERS) as readers:
+        for found in readers.map(partial(_read, columns=columns, test=test), [join(stage, entry.path) for entry in files]):
+            yield from found
+
+
+def _read(path: str, columns: Sequence[str] | None, test: Test) -> list[Row]:
+    """Rows of one file that pass. Other columns than the tested one are read only of row groups in which some do."""
+    found: list[Row] = []
+    try:
+        with reading(path):
+            fs, name = file_system(path)
+            with fs.open(name, "rb") as file:
+                parquet = pq.ParquetFile(file)
+                for group in range(parquet.num_row_groups):
+                    found += _passing(partial(parquet.read_row_group, group, use_threads=False), columns, test)
+    except (FileNotFoundError, pa.ArrowInvalid) as error:
+        raise InputError(f"{path} cannot be read ({error}): it was removed or damaged. Make the stage again.") from None
+    return found
+
+
+def _passing(read: Callable[..., pa.Table], columns: Sequence[str] | None, test: Test) -> list[Row]:
+    passed = test.passes(read(columns=[test.column])[test.column])
+    if not pc.any(passed).as_py():
+        return []
+    rows: list[Row] = read(columns=list(columns) if columns else None).filter(passed).to_pylist()
+    return rows
