@@ -83,6 +83,9 @@ of this one. A copy of a document that was itself removed as "near" has that doc
 OBJECTIVES: Final = ("padding", "causal", "span_corruption", "fim", "prefix_lm", "chat")
 """Names by the code stored in `segments.kind`. Codes are part of the format: append, never reorder."""
 
+HELD_OUT: Final = "held_out"
+"""Shards of documents that are kept for evaluation lie in the stratum HELD_OUT/SOURCE."""
+
 SEGMENT: Final = pa.struct(
     [
         pa.field("doc_id", DOC_ID, nullable=False),

@@ -9,6 +9,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from contracts.errors import ConfigError
+from contracts.schemas import HELD_OUT
 from contracts.settings import Settings, build
 from pipelines.dedup_settings import DedupStageSettings
 from pipelines.filters import FilterSettings
@@ -64,6 +65,11 @@ class Recipe(Settings):
         for name in self.tokenizer.weights:
             if names and name not in names:
                 raise ValueError(f"tokenizer.weights.{name}: there is no such source; known: {', '.join(names)}")
+        for name in self.shard.objectives_of:
+            if names and name.split("/")[0] not in names:
+                raise ValueError(f"shard.objectives_of.{name}: there is no such source; known: {', '.join(names)}")
+        if HELD_OUT in names:
+            raise ValueError(f"source: the name {HELD_OUT!r} is reserved for the shards of documents that are held out")
         return self
 
 

@@ -1,0 +1,180 @@
+"""What belongs to a shard: ranges and windows of the documents, whatever parts they lie in."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from made_up_corpus import recipe_values
+from run_the_line import QUIET, digests, run
+
+import pipelines.shard_documents
+from contracts.errors import ConfigError
+from contracts.manifest import Manifest
+from pipelines.engine import Engine
+from pipelines.recipe import Recipe
+from pipelines.shard import shard
+from pipelines.shard_documents import piece_bounds
+from pipelines.shard_plan import folder_name, plan_ranges
+from pipelines.stats import collect
+from pipelines.verify import verify
+from sharding.loader import Loader
+from sharding.shards import open_shards
+from tokenizer.encode import Encoder
+
+sizes = st.lists(st.lists(st.integers(0, 50), max_size=12), min_size=1, max_size=6)
+
+
+@given(sizes, st.integers(1, 200))
+def test_each_document_begins_in_one_range_which_knows_its_part(parts: list[list[int]], shard_bytes: int) -> None:
+    ranges = plan_ranges([{"strata": {"s": [len(part), sum(part)]} if part else {}} for part in parts], shard_bytes)
+    at = 0
+    for number, part in enumerate(parts):
+        for size in part:
+            mine = [each for each in ranges if each.start <= at < each.stop]
+            assert len(mine) == 1
+            assert number in dict(mine[0].parts)
+            at += size
+    for each in ranges:
+        assert all(at == sum(map(sum, parts[:part])) for part, at in each.parts)
+    if ranges:
+        assert len(ranges) == max(1, round(at / shard_bytes))
+        assert sum(each.bytes for each in ranges) == at
+        assert max(each.bytes for each in ranges) - min(each.bytes for each in ranges) <= 1
+
+
+@given(sizes, st.integers(1, 200))
+def test_ranges_do_not_depend_on_parts(parts: list[list[int]], shard_bytes: int) -> None:
+    def bounds(parts: list[list[int]]) -> list[tuple[int, int]]:
+        receipts = [{"strata": {"s": [len(part), sum(part)]} if part else {}} for part in parts]
+        return [(each.start, each.stop) for each in plan_ranges(receipts, shard_bytes)]
+
+    assert (
+        bounds(parts) == bounds([[size for part in parts for size in part]]) == bounds([[size] for part in parts for size in part])
+    )
+
+
+@given(
+    st.text(st.sampled_from(list("ab1_' \n\t.é漢\u00a0\u2028")) | st.characters(exclude_categories=["Cs"]), max_size=300),
+    st.integers(1, 60),
+)
+def test_pieces_of_a_text_have_the_ids_of_the_whole(encoder: Encoder, text: str, piece_bytes: int) -> None:
+    data = np.frombuffer(text.encode(), np.uint8)
+    bounds = piece_bounds(data, piece_bytes)
+    assert bounds[0] == 0
+    assert bounds[-1] == len(data)
+    assert sorted(set(bounds)) == bounds or not text
+    pieces = [data[begin:end].tobytes().decode() for begin, end in pairwise(bounds)]
+    whole, cut = (encoder(pa.array(texts, pa.large_string())).ids.tolist() for texts in ([text], pieces))
+    assert cut == whole
+
+
+def test_a_text_without_words_is_one_piece_and_lines_are_cut_where_they_end() -> None:
+    assert piece_bounds(np.full(1000, ord("x"), np.uint8), 10) == [0, 1000]
+    lines = np.frombuffer(b"0123456\n" * 100, np.uint8)
+    bounds = piece_bounds(lines, 20)
+    assert all(bound % 8 == 7 for bound in bounds[1:-1])
+    assert max(np.diff(bounds)) <= 20
+
+
+@pytest.mark.parametrize("name", ["../../etc", "C++\n", "a" * 41, "", "Ünïcode", "a/b"])
+def test_a_hostile_language_is_no_path(name: str) -> None:
+    assert folder_name(name).startswith("other-")
+    assert folder_name("c++") == "c++"
+
+
+def shards_of(made: Path, folder: Path, engine: Engine, corpus: Path, **settings: object) -> Path:
+    """The shard stage of a finished run, with other settings."""
+    values = recipe_values(corpus)
+    values["shard"] = {**values["shard"], **settings}
+    shard(Recipe(**values), str(folder), str(made), engine)
+    return folder / "shard"
+
+
+def problems(made: Path, folder: Path) -> list[str]:
+    """What `verify` finds in shards beside the stages that they were made from."""
+    for name in ("survey", "curate", "signatures", "dedup", "tokenizer"):
+        (folder / name).symlink_to(made / name)
+    return verify(str(folder), QUIET)
+
+
+def test_part_sizes_change_no_shard(made: Path, tmp_path: Path, corpus: Path, engine: Engine) -> None:
+    for part_bytes in (20_000, 10**6):
+        run(Recipe(**{**recipe_values(corpus), "part_bytes": part_bytes}), tmp_path / str(part_bytes), engine)
+    small, large = (digests(tmp_path / str(part_bytes) / "shard") for part_bytes in (20_000, 10**6))
+    assert len(small) > 3
+    assert small == large == digests(made / "shard")
+
+
+def test_a_document_longer_than_a_piece_comes_back_whole(
+    made: Path, tmp_path: Path, corpus: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipelines.shard_documents, "PIECE_BYTES", 700)
+    cut = shards_of(made, tmp_path, engine, corpus, window_bytes=2_000)
+    whole, pieces = (Manifest.from_json((each / "manifest.json").read_text(), "") for each in (made / "shard", cut))
+    assert whole.totals["text_tokens"] == pieces.totals["text_tokens"]
+    assert whole.totals["documents"] == pieces.totals["documents"]
+    assert problems(made, tmp_path) == []
+
+
+def test_strata_of_languages_and_held_out_documents(made: Path, tmp_path: Path, corpus: Path, engine: Engine) -> None:
+    folder = shards_of(made, tmp_path, engine, corpus, strata="language", held_out=0.3, epochs=3)
+    shards = open_shards(str(folder))
+    assert {"code/java", "code/python"} <= set(shards.sources)
+    assert shards.held_out("code/java") == "held_out/code/java"
+    assert len(shards.passes("code/java")) == 3
+    assert sum(shards.passes("code/java")) == shards.rows("code/java")
+    loader = Loader(shards, held_out={"code/java": 2})
+    assert len(loader.held_out_batch("code/java").input_ids) == 2
+    by_stratum = collect(str(tmp_path))["shard"]["by_stratum"]
+    assert by_stratum["held_out/code/java"]["documents"] > 0
+    assert by_stratum["code/java"]["documents"] % 3 == 0
+
+
+def test_epochs_hold_the_same_documents_differently_corrupted_and_packed(
+    made: Path, tmp_path: Path, corpus: Path, engine: Engine
+) -> None:
+    folder = shards_of(made, tmp_path, engine, corpus, epochs=2)
+    entries = open_shards(str(folder)).strata["code"].entries
+    half = len(entries) // 2
+    files = [(folder / entry.path).read_bytes() for entry in entries]
+    assert half > 0
+    assert len(set(files)) == len(files)
+    totals = Manifest.from_json((folder / "manifest.json").read_text(), "").totals
+    once = Manifest.from_json((made / "shard/manifest.json").read_text(), "").totals
+    assert (totals["documents"], totals["text_tokens"]) == (2 * once["documents"], 2 * once["text_tokens"])
+
+
+WAYS: list[dict[str, object]] = [
+    {"pack": "concat"},
+    {"cut_at": "lines"},
+    {"compression": "zstd"},
+    {"shard_bytes": 10**6, "window_bytes": 20_000},
+]
+
+
+@pytest.mark.parametrize("settings", WAYS)
+def test_other_ways_to_pack_are_sound(
+    made: Path, tmp_path: Path, corpus: Path, engine: Engine, settings: dict[str, object]
+) -> None:
+    shards_of(made, tmp_path, engine, corpus, **settings)
+    assert problems(made, tmp_path) == []
+
+
+def test_objectives_of_a_language_win_over_those_of_its_source(made: Path, tmp_path: Path, corpus: Path, engine: Engine) -> None:
+    of = {"code": {"span_corruption": 1.0}, "code/java": {"causal": 1.0}}
+    shards_of(made, tmp_path, engine, corpus, strata="language", objectives_of=of)
+    strata = collect(str(tmp_path))["shard"]["by_stratum"]
+    assert strata["code/java"]["objective_shares"]["causal"] == 1
+    assert strata["code/python"]["objective_shares"]["span_corruption"] == 1
+
+
+def test_objectives_of_nobody_are_refused(corpus: Path) -> None:
+    values = recipe_values(corpus)
+    with pytest.raises((ConfigError, ValueError), match=r"objectives_of.*nowhere"):
+        Recipe(**{**values, "shard": {**values["shard"], "objectives_of": {"nowhere": {"causal": 1.0}}}})
