@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,12 @@ import pytest
 import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from source_reading import Found, not_utf8, read_all, write_code
 
 from contracts.schemas import KINDS
 from contracts.special_tokens import MARKS_OF_KIND, control_tokens
+from pipelines.sources import SourceSettings
 from pipelines.sources.jsonl import JsonlSettings
 from pipelines.sources.marks import as_marks, take_marks
 from pipelines.sources.parquet import ParquetSettings
@@ -330,3 +333,11 @@ def test_marks_as_a_column(rows: list[list[tuple[int, str]]]) -> None:
     column = as_marks(rows)
     column.validate(full=True)
     assert [[(mark["at"], mark["token"]) for mark in row] for row in column.to_pylist()] == rows
+
+
+def test_recipes_in_the_documentation_are_valid() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "sources.md").read_text()
+    recipes = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert len(recipes) == 2
+    for recipe in recipes:
+        TypeAdapter(list[SourceSettings]).validate_python(tomllib.loads(recipe)["source"])
