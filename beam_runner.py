@@ -237,6 +237,22 @@ cli.add_command(forget)
 
 @cli.command()
 @click.argument("directory")
+@click.option("--to", metavar="FORMAT", required=True, help="megatron, nanoset, mds or hf.")
+@click.option("--unit", default="row", show_default=True, help="What becomes a sequence: row, or for megatron also segment.")
+@click.option("--output", metavar="DIR", required=True, help="An empty or new folder or URL.")
+@looking
+def export(directory: str, to: str, unit: str, output: str) -> None:
+    """Write a run's shards for another trainer.
+
+    It says what the format has no place for.
+    """
+    from pipelines.export import export as export_run
+
+    click.echo("\n".join(export_run(directory, output, to, unit).lines()))
+
+
+@cli.command()
+@click.argument("directory")
 @click.option("--prefix", type=click.Path(exists=True, dir_okay=False), required=True, help="File with the text before the hole.")
 @click.option(
     "--suffix",

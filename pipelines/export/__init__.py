@@ -1,0 +1,123 @@
+"""A run's committed shards in the formats of other trainers: `spanmill export RUN --to FORMAT --output DIR`.
+
+    RUN/shard ─▶ rows of one source after another (rows.py) ─▶ a format's files ─▶ the format's index ─▶ export.json
+
+A format is one module with one `Format` for each unit it can be written in, and one line in FORMATS. Formats are written here by hand,
+so that none of the trainers' libraries is needed to make them; the tests read every one of them back with its own library. What a format
+has no place for is said in its `lost`, which the command prints. Bytes depend on the shards, and on what was forgotten of them, alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from contracts.errors import ConfigError, ShardError, unknown_name
+from contracts.manifest import FileEntry
+from pipelines.export import hf, mds, megatron, nanoset
+from pipelines.export.folder import claim, commit
+from pipelines.export.job import Format, Job, folder_names
+from pipelines.storage import absolute, join, locked, read_bytes_or_none, write_bytes
+from sharding.shards import open_shards
+
+FORMATS: Mapping[str, Mapping[str, Format]] = {
+    "hf": {"row": hf.ROWS},
+    "mds": {"row": mds.ROWS},
+    "megatron": {"row": megatron.ROWS, "segment": megatron.SEGMENTS},
+    "nanoset": {"row": nanoset.ROWS},
+}
+"""By name, then by unit: what the format calls a sequence, a window or a sample."""
+
+MAX_VOCABULARY = 2**31
+"""Ids beyond do not fit the int32 that Megatron's files and the labels for Hugging Face hold."""
+
+
+class Exported(NamedTuple):
+    """What an export made."""
+
+    output: str
+    to: str
+    unit: str
+    files: list[FileEntry]
+    rows: int
+    tokens: int
+    """Of the rows, padding included."""
+    tokenizer: bool
+    """Whether tokenizer.json was there to be copied."""
+    how_to_read: str
+    lost: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """What the command prints."""
+        size = sum(entry.bytes for entry in self.files) / 1e6
+        made = f"{self.rows:,} rows, {self.tokens:,} tokens in {len(self.files):,} files, {size:,.1f} MB: {self.output}"
+        absent = (
+            [] if self.tokenizer else ["tokenizer.json is not in this run, so it was not copied: take it from where it was made."]
+        )
+        return [
+            made,
+            f"To read it: {self.how_to_read}",
+            f"Not in {self.to} (unit {self.unit}):",
+            *(f"  - {each}" for each in self.lost),
+            *absent,
+        ]
+
+
+def export(run_dir: str, output: str, to: str, unit: str = "row") -> Exported:
+    """Writes the shards of a run in another format, and the format's index last.
+
+    `run_dir` and `output` are folders or fsspec URLs. Memory: one batch of rows, or one MDS shard (64 MiB); from a store also the shard
+    that is being read. Time: about that of writing the files. Raises ConfigError for an unknown format or unit, StageError or ShardError
+    for shards that cannot be read, OutputError for a folder that holds anything but an interrupted export.
+    """
+    chosen = _format(to, unit)
+    shards = open_shards(join(absolute(run_dir), "shard"))
+    if shards.metadata.vocab_size > MAX_VOCABULARY:
+        raise ShardError(
+            f"The vocabulary has {shards.metadata.vocab_size:,} ids; {MAX_VOCABULARY:,} can be exported. Use a smaller one."
+        )
+    job = Job(shards, absolute(output), folder_names(list(shards.strata)))
+    with locked(job.output):
+        claim(job.output)
+        tokenizer = _copy_tokenizer(absolute(run_dir), job)
+        files = chosen.write(job)
+        commit(job.output, _description(job, to, unit, chosen, files))
+    rows = sum(shards.rows(source) for source in job.sources)
+    tokens = rows * job.row_length
+    return Exported(job.output, to, unit, files, rows, tokens, tokenizer, chosen.how_to_read, chosen.lost)
+
+
+def _format(to: str, unit: str) -> Format:
+    if to not in FORMATS:
+        raise ConfigError(f"--to: {unknown_name('format', to, FORMATS)}")
+    if unit not in FORMATS[to]:
+        raise ConfigError(f"--unit: {unknown_name(f'unit of {to}', unit, FORMATS[to])}")
+    return FORMATS[to][unit]
+
+
+def _copy_tokenizer(run_dir: str, job: Job) -> bool:
+    """tokenizer.json beside the data, if the run has the one that the shards were made with."""
+    text = read_bytes_or_none(join(run_dir, "tokenizer", "tokenizer.json"))
+    if text is None or hashlib.sha256(text).hexdigest() != job.shards.metadata.tokenizer_sha256:
+        return False
+    write_bytes(join(job.output, "tokenizer.json"), text)
+    return True
+
+
+def _description(job: Job, to: str, unit: str, chosen: Format, files: list[FileEntry]) -> dict[str, Any]:
+    """What export.json says: enough to trace the files to their shards and to use them without the run."""
+    metadata = job.shards.metadata
+    return {
+        "format": to,
+        "unit": unit,
+        "shards": job.shards.manifest.digest,
+        "context_length": metadata.context_length,
+        "vocab_size": metadata.vocab_size,
+        "tokenizer_sha256": metadata.tokenizer_sha256,
+        "special_ids": metadata.special_ids,
+        "sources": {source: {"folder": job.folders[source], "rows": job.shards.rows(source)} for source in job.sources},
+        "files": [vars(entry) for entry in files],
+        "how_to_read": chosen.how_to_read,
+        "lost": list(chosen.lost),
+    }
