@@ -74,7 +74,7 @@ def _read_ids(path: str) -> frozenset[bytes]:
         return frozenset()
     try:
         ids = load(path)
-    except ValueError as error:
+    except (EOFError, ValueError) as error:
         raise InputError(f"{path} is damaged ({error}). {REMEDY}") from None
     if ids.dtype != np.uint8 or ids.ndim != 2 or ids.shape[1] != 16:
         raise InputError(f"{path} holds {ids.dtype}{list(ids.shape)}; uint8[n, 16] is needed. {REMEDY}")

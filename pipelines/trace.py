@@ -24,6 +24,7 @@ from pipelines.forget import scan
 from pipelines.forgotten import Listed
 from pipelines.storage import absolute, exists, join, read_manifest
 from pipelines.token_text import TokenText
+from sharding.batch import Batch
 from sharding.forgotten import Mask
 from sharding.objectives import OBJECTIVES
 from sharding.objectives.base import Controls
@@ -180,25 +181,35 @@ def _segment_words(shard: Shard, ids: npt.NDArray[Any], segments: SegmentTable, 
     answer: Answer = {"number": number, "start": start, "length": length, "objective": NAMES[kind], "offset": token - start}
     if not kind:
         return answer
-    target = token > start and token - start >= int(segments.loss_start[number])
-    doc_start = int(segments.doc_start[number])
-    place = _document_token(shard, ids[start : start + length], kind, token - start)
-    return {**answer, "is_target": target, "doc_start": doc_start, "document_token": None if place is None else doc_start + place}
+    targets = Batch.build(ids[np.newaxis], segments, np.zeros(1, np.int32), shard.metadata.special_ids).loss_mask[0]
+    doc_start, place = int(segments.doc_start[number]), _document_token(shard, ids[start : start + length], kind, token - start)
+    return {
+        **answer,
+        "is_target": token > 0 and bool(targets[token - 1]),
+        "doc_start": doc_start,
+        "document_token": None if place is None else doc_start + place,
+    }
 
 
 def _document_token(shard: Shard, ids: npt.NDArray[Any], kind: int, offset: int) -> int | None:
-    """Where in its chunk a token of an example stands, in the order of the document; None for control tokens that an objective wrote.
+    """Where in its chunk a token of an example stands, in the order of the document; None for a control token that the objective wrote.
 
-    Every ordinary id gives way to a number of its own, above all ids; the objective's inverse then puts these numbers in order.
+    Ordinary ids, and the one that is asked for, give way to numbers above all ids, and the objective's inverse puts these in order. A
+    control token was the objective's if the example cannot do without it.
     """
-    controls = np.isin(ids, list(shard.metadata.special_ids.values()))
-    numbered = np.where(controls, ids, shard.metadata.vocab_size + np.arange(len(ids), dtype=np.uint32)).astype(np.uint32)
+    special = shard.metadata.special_ids
+    restore, controls = OBJECTIVES[NAMES[kind]].restore, Controls.of(special)
+    numbers = shard.metadata.vocab_size + np.arange(len(ids), dtype=np.uint32)
+    plain = np.where(np.isin(ids, list(special.values())), ids, numbers).astype(np.uint32)
+    asked = plain.copy()
+    asked[offset] = numbers[offset]
     try:
-        restored = OBJECTIVES[NAMES[kind]].restore(numbered, Controls.of(shard.metadata.special_ids)).ids
-    except ShardError:  # `spanmill verify` tells of examples that are not whole
+        whole, found = restore(plain, controls), restore(asked, controls)
+    except ShardError:  # the token is the objective's, or the example is not whole, of which `spanmill verify` tells
         return None
-    place = np.flatnonzero(restored == numbered[offset])
-    return int(place[0]) if len(place) and not controls[offset] else None
+    place = np.flatnonzero(found.ids == numbers[offset])
+    same = len(found.ids) == len(whole.ids) and found.last == whole.last
+    return int(place[0]) if same and len(place) else None
 
 
 def _neighbourhood(

@@ -1,0 +1,331 @@
+"""Forgetting documents of a finished run: by id, by repository, twice, half, and for good."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+from run_the_line import QUIET, digests
+
+import pipelines.forget
+from beam_runner import cli
+from contracts.errors import ConfigError, InputError, ShardError, SpanmillError, StageError
+from pipelines.engine import Engine
+from pipelines.fetch import fetch
+from pipelines.forget import Request, forget, read_request
+from pipelines.forgotten import DOCUMENTS, REPOS, Listed, forgotten_ids
+from pipelines.recipe import Recipe
+from pipelines.shard import shard
+from pipelines.stats import collect
+from pipelines.tables import show
+from pipelines.verify import verify
+from sharding.check import documents
+from sharding.forgotten import MASK_PATH
+from sharding.loader import Loader
+from sharding.shards import ShardSet, open_shards
+
+Row = dict[str, Any]
+
+
+@pytest.fixture
+def run_dir(made: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(made, tmp_path / "run")
+
+
+def kept(run_dir: Path) -> list[Row]:
+    """Documents of curate, without their text, in order."""
+    columns = ["doc_id", "repo", "path", "source"]
+    return [
+        row for path in sorted((run_dir / "curate/documents").iterdir()) for row in pq.read_table(path, columns=columns).to_pylist()
+    ]
+
+
+def removed(run_dir: Path) -> list[Row]:
+    return [row for path in sorted((run_dir / "dedup/removals").iterdir()) for row in pq.read_table(path).to_pylist()]
+
+
+def in_shards(run_dir: Path) -> list[bytes]:
+    """Ids of the documents that the shards were made of, in order."""
+    gone = {row["doc_id"] for row in removed(run_dir)}
+    return [row["doc_id"] for row in kept(run_dir) if row["doc_id"] not in gone]
+
+
+def asking(*ids: bytes, repos: tuple[str, ...] = (), with_keepers: bool = False) -> Request:
+    return Request(frozenset(ids), frozenset(repos), with_keepers)
+
+
+def opened(run_dir: Path) -> ShardSet:
+    return open_shards(str(run_dir / "shard"))
+
+
+def masked_documents(run_dir: Path) -> dict[bytes, np.ndarray]:
+    """Every document that can still be read through the set of shards."""
+    shards = opened(run_dir)
+    return documents(
+        shards.shard(source, number) for source in shards.sources for number in range(len(shards.strata[source].entries))
+    )
+
+
+def test_a_hundred_forgotten_documents_are_never_yielded_and_everything_else_is(made: Path, run_dir: Path) -> None:
+    gone = in_shards(run_dir)[::2][:100]
+    assert len(gone) == 100
+    receipt = forget(str(run_dir), asking(*gone))
+    before, after = Loader(opened(made), batch_size=8, seed=3), Loader(opened(run_dir), batch_size=8, seed=3)
+    assert after.resume(before.state(16)) == 16
+    assert before.shard_set.mask is None
+    rows = sum(after.shard_set.rows(source) for source in after.sources)
+    hidden = tokens = 0
+    for k in range(rows):  # one pass: every row once
+        source, index = before.locate(np.array([k]))
+        ids, segments = before.shard_set.row(before.sources[source[0]], int(index[0]))
+        masked_ids, masked = after.shard_set.row(after.sources[source[0]], int(index[0]))
+        forgotten = np.array([doc_id.tobytes() in set(gone) for doc_id in segments.doc_id]) & (segments.kind > 0)
+        spread = np.repeat(forgotten, segments.length)
+        assert np.array_equal(masked_ids[~spread], ids[~spread])
+        assert (masked_ids[spread] == after.shard_set.metadata.special_ids["<fim_pad>"]).all()
+        assert not {doc_id.tobytes() for doc_id in masked.doc_id} & set(gone)
+        batch, masked_batch = before.samples(np.array([k])), after.samples(np.array([k]))
+        assert np.array_equal(masked_batch.input_ids[0], masked_ids)
+        assert not masked_batch.loss_mask[0][spread[1:]].any()
+        assert np.array_equal(masked_batch.loss_mask[0][~spread[1:]], batch.loss_mask[0][~spread[1:]])
+        hidden, tokens = hidden + int(forgotten.sum()), tokens + int(segments.length[forgotten].sum())
+    whole, left = masked_documents(made), masked_documents(run_dir)
+    assert set(left) == set(whole) - set(gone)
+    assert all(np.array_equal(left[doc_id], whole[doc_id]) for doc_id in left)
+    assert (receipt["shards"]["segments"], receipt["shards"]["tokens"], receipt["shards"]["documents"]) == (hidden, tokens, 100)
+    assert verify(str(run_dir), QUIET) == []
+
+
+def test_the_receipt_names_every_row(run_dir: Path) -> None:
+    gone = in_shards(run_dir)[:7]
+    receipt = forget(str(run_dir), asking(*gone))
+    shards, rows = opened(run_dir), {}
+    for entry in shards.manifest.files:
+        raw = pipelines.forget.find(str(run_dir / "shard" / entry.path), np.frombuffer(b"".join(gone), np.uint8).reshape(-1, 16))
+        if len(raw.row):
+            rows[entry.path] = sorted(set(raw.row.tolist()))
+    assert receipt["shards"]["rows"] == rows
+    assert receipt["shards"]["manifest_digest"] == shards.manifest.digest
+    written = json.loads(Path(receipt.pop("receipt")).read_text())
+    assert written == receipt
+    assert written["asked"] == {"doc_ids": sorted(each.hex() for each in gone), "repos": [], "with_keepers": False}
+
+
+def test_asking_twice_changes_nothing_and_asking_in_parts_adds_up(made: Path, tmp_path: Path) -> None:
+    ids = in_shards(made)
+    halves, whole = (shutil.copytree(made, tmp_path / name) for name in ("halves", "whole"))
+    forget(str(halves), asking(*ids[:9]))
+    once = digests(halves)
+    forget(str(halves), asking(*ids[:9]))
+    assert digests(halves) == once
+    forget(str(halves), asking(*ids[5:20]))
+    forget(str(halves), asking(*ids[:9]))
+    forget(str(whole), asking(*ids[:20]))
+    for name in (f"shard/{MASK_PATH}", DOCUMENTS, REPOS):
+        assert (halves / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_repositories_are_found_whatever_the_case_of_their_letters(run_dir: Path) -> None:
+    receipt = forget(str(run_dir), asking(repos=("OWNER3/Repo", "owner3/rep", "owner33/repo")))
+    theirs = {row["doc_id"] for row in kept(run_dir) if row["repo"] == "owner3/repo"}
+    assert receipt["found"]["repos"] == {"owner3/repo": len(theirs)}
+    assert receipt["found"]["unknown_repos"] == ["owner3/rep", "owner33/repo"]
+    assert set(in_shards(run_dir)) - set(masked_documents(run_dir)) == theirs & set(in_shards(run_dir))
+    assert {row.tobytes() for row in forgotten_ids(str(run_dir))} == theirs
+    assert verify(str(run_dir), QUIET) == []
+
+
+def test_what_is_unknown_is_reported_and_stays_on_the_list(run_dir: Path) -> None:
+    known, unknown = in_shards(run_dir)[0], b"\xff" * 16
+    receipt = forget(str(run_dir), asking(known, unknown))
+    assert receipt["found"]["doc_ids"] == 1
+    assert receipt["found"]["unknown_doc_ids"] == ["ff" * 16]
+    assert Listed.of(str(run_dir)).ids == {known, unknown}
+    only = forget(str(run_dir), asking(unknown))
+    assert only["shards"]["segments"] == 0
+    assert verify(str(run_dir), QUIET) == []
+
+
+def test_nothing_found_leaves_no_mask(run_dir: Path) -> None:
+    forget(str(run_dir), asking(b"\xff" * 16))
+    assert not (run_dir / "shard" / MASK_PATH).exists()
+    assert opened(run_dir).mask is None
+
+
+def test_keepers_of_duplicates_are_told_and_forgotten_if_asked(run_dir: Path) -> None:
+    pair = next(row for row in removed(run_dir) if row["kind"] == "near")
+    receipt = forget(str(run_dir), asking(pair["doc_id"]))
+    (told,) = receipt["keepers"]
+    assert (told["keeper_id"], told["kind"], told["forgotten"]) == (pair["keeper_id"].hex(), "near", False)
+    assert told["jaccard"] == pytest.approx(pair["jaccard"], abs=1e-6)
+    assert receipt["found"]["unknown_doc_ids"] == []
+    assert pair["keeper_id"] in masked_documents(run_dir)
+    again = forget(str(run_dir), asking(pair["doc_id"], with_keepers=True))
+    assert again["keepers"] == [{**told, "forgotten": True}]
+    assert pair["keeper_id"] not in masked_documents(run_dir)
+
+
+@pytest.mark.parametrize("written", range(4))
+def test_a_run_that_is_killed_leaves_the_old_mask_or_the_new_one(
+    made: Path, run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    """Files are written in the order: repositories, documents, mask, receipt; each time the run dies before another of them."""
+    ids = in_shards(run_dir)
+    forget(str(run_dir), asking(*ids[:5]))
+    old = (run_dir / "shard" / MASK_PATH).read_bytes()
+    undisturbed = shutil.copytree(run_dir, tmp_path / "undisturbed")
+    forget(str(undisturbed), asking(*ids[:30]))
+    left = [written]
+
+    def dying(write: Any) -> Any:
+        def write_or_die(*arguments: Any) -> Any:
+            left[0] -= 1
+            if left[0] < 0:
+                raise KeyboardInterrupt
+            return write(*arguments)
+
+        return write_or_die
+
+    for module, name in ((pipelines.forgotten, "write_bytes"), (pipelines.forgotten, "save"), (pipelines.forget, "write_bytes")):
+        monkeypatch.setattr(module, name, dying(getattr(module, name)))
+    with pytest.raises(KeyboardInterrupt):
+        forget(str(run_dir), asking(*ids[:30]))
+    now = (run_dir / "shard" / MASK_PATH).read_bytes()
+    assert now == (old if written < 3 else (undisturbed / "shard" / MASK_PATH).read_bytes())
+    assert len(masked_documents(run_dir)) == len(ids) - (5 if written < 3 else 30)
+    assert any("can still be read" in problem for problem in verify(str(run_dir), QUIET)) == (written == 2)
+    monkeypatch.undo()
+    forget(str(run_dir), asking(*ids[:30]))
+    assert digests(run_dir) == digests(undisturbed)
+
+
+def test_a_stage_that_is_up_to_date_keeps_its_mask(run_dir: Path, recipe: Recipe, engine: Engine) -> None:
+    forget(str(run_dir), asking(*in_shards(run_dir)[:5]))
+    before = digests(run_dir)
+    shard(recipe, str(run_dir), "", engine)
+    assert digests(run_dir) == before
+
+
+def test_a_run_that_takes_stages_from_another_forgets_what_that_one_did(run_dir: Path, tmp_path: Path) -> None:
+    forget(str(run_dir), asking(*in_shards(run_dir)[:2], repos=("owner1/repo",)))
+    here = forgotten_ids(str(run_dir))
+    assert np.array_equal(forgotten_ids(str(tmp_path / "next"), str(run_dir)), here)
+    assert here.tolist() == sorted(here.tolist())
+    assert len(forgotten_ids(str(tmp_path / "next"))) == 0
+
+
+def test_masks_come_with_fetched_shards_and_later_ones_too(run_dir: Path, tmp_path: Path) -> None:
+    ids, here = in_shards(run_dir), tmp_path / "here"
+    forget(str(run_dir), asking(*ids[:5]))
+    fetch(("tokenizer", "shard"), str(run_dir), str(here), QUIET)
+    assert (here / "shard" / MASK_PATH).read_bytes() == (run_dir / "shard" / MASK_PATH).read_bytes()
+    forget(str(here), asking(ids[50]))  # here only: it must outlast what comes from there
+    forget(str(run_dir), asking(*ids[:9]))
+    fetch(("tokenizer", "shard"), str(run_dir), str(here), QUIET)
+    assert set(ids) - set(masked_documents(here)) == {*ids[:9], ids[50]}
+
+
+def test_statistics_say_how_much_is_forgotten(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "forgotten" not in collect(str(run_dir))
+    receipt = forget(str(run_dir), asking(*in_shards(run_dir)[:5]))
+    found = collect(str(run_dir))
+    assert found["forgotten"]["tokens"] == receipt["shards"]["tokens"] > 0
+    show(found, [])
+    assert "5 documents in" in capsys.readouterr().out
+
+
+def test_verify_finds_masks_that_hide_too_little_or_the_wrong_rows(run_dir: Path) -> None:
+    ids = in_shards(run_dir)
+    forget(str(run_dir), asking(*ids[:3]))
+    mask, listed = run_dir / "shard" / MASK_PATH, run_dir / DOCUMENTS
+    small, short_list = mask.read_bytes(), listed.read_bytes()
+    forget(str(run_dir), asking(*ids[:6]))
+    large, long_list = mask.read_bytes(), listed.read_bytes()
+    mask.write_bytes(small)
+    assert any("segments of forgotten documents can still be read" in problem for problem in verify(str(run_dir), QUIET))
+    mask.write_bytes(large)
+    listed.write_bytes(short_list)
+    assert any("3 documents are hidden but not on the list" in problem for problem in verify(str(run_dir), QUIET))
+    listed.write_bytes(long_list)
+    mask.write_bytes(large.replace(ids[0], b"\xee" * 16))
+    assert any("was changed or damaged" in problem for problem in verify(str(run_dir), QUIET))
+    mask.write_bytes(large)
+    assert verify(str(run_dir), QUIET) == []
+
+
+def test_a_mask_from_another_run_is_refused(made: Path, run_dir: Path) -> None:
+    forget(str(run_dir), asking(in_shards(run_dir)[0]))
+    manifest = json.loads((run_dir / "shard/manifest.json").read_text())
+    manifest["files"].pop()
+    (run_dir / "shard/manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ShardError, match="hides segments of other shards"):
+        opened(run_dir)
+    with pytest.raises(ShardError, match="hides segments of other shards"):
+        forget(str(run_dir), asking(in_shards(run_dir)[1]))
+
+
+@pytest.mark.parametrize("damage", [b"\x93NUMPY nonsense", b""])
+def test_a_damaged_list_is_refused(run_dir: Path, damage: bytes) -> None:
+    forget(str(run_dir), asking(in_shards(run_dir)[0]))
+    (run_dir / DOCUMENTS).write_bytes(damage)
+    with pytest.raises(InputError, match=r"is damaged .* would come back"):
+        forgotten_ids(str(run_dir))
+
+
+def test_files_of_names(tmp_path: Path) -> None:
+    ids, repos = tmp_path / "ids", tmp_path / "repos"
+    ids.write_text(f"# asked for on paper\n{'ab' * 16}\r\n\n  {'CD' * 16}   # and this one\n{'ab' * 16}\n")
+    repos.write_text("a/b\na/c#d\n# a/e\n")
+    request = read_request(str(ids), str(repos), with_keepers=True)
+    assert request == Request(frozenset({b"\xab" * 16, b"\xcd" * 16}), frozenset({"a/b", "a/c#d"}), with_keepers=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "words"),
+    [
+        (b"ab\n", ConfigError, "line 1: 'ab' is no document id; 32 hex digits"),
+        (b"#\n" + b"g" * 32, ConfigError, "line 2: 'gggg"),
+        (b"\xff\xfe", InputError, "not UTF-8"),
+        (b"# nothing\n", ConfigError, "Nothing to forget: give --doc-ids FILE or --repos FILE"),
+        (None, InputError, "There is no file"),
+    ],
+)
+def test_files_that_are_no_names_are_refused(tmp_path: Path, content: bytes | None, error: type[SpanmillError], words: str) -> None:
+    if content is not None:
+        (tmp_path / "ids").write_bytes(content)
+    with pytest.raises(error, match=words):
+        read_request(str(tmp_path / "ids"), "", with_keepers=False)
+
+
+def test_folders_that_are_no_runs_are_refused(made: Path, tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="there is nothing to forget"):
+        forget(str(tmp_path), asking(b"\x01" * 16))
+    shutil.copytree(made / "shard", tmp_path / "shard")
+    with pytest.raises(StageError, match="no finished curate stage, so it is not known which documents are of which repository"):
+        forget(str(tmp_path), asking(repos=("a/b",)))
+    gone = in_shards(made)[0]
+    assert forget(str(tmp_path), asking(gone))["found"]["unknown_doc_ids"] == []
+    assert gone not in masked_documents(tmp_path)
+
+
+def test_the_command(run_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "ids").write_text(f"{in_shards(run_dir)[0].hex()}\n{'ee' * 16}\n")
+    (tmp_path / "repos").write_text("Owner2/repo\nno\x1b[31m/body\n")
+    arguments = ["forget", str(run_dir), "--doc-ids", str(tmp_path / "ids"), "--repos", str(tmp_path / "repos")]
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 0, done.output
+    assert "owner2/repo: " in done.output
+    assert "1 ids neither in curate's documents nor in shards" in done.output
+    assert "no�[31m/body" in done.output
+    assert "\x1b" not in done.output
+    as_json = CliRunner().invoke(cli, [*arguments, "--json"])
+    assert json.loads(as_json.output)["found"]["unknown_doc_ids"] == ["ee" * 16]
+    with pytest.raises(ConfigError, match="There is no folder"):
+        CliRunner().invoke(cli, ["forget", str(tmp_path / "none"), *arguments[2:]], catch_exceptions=False)
+    assert not (tmp_path / "none").exists()
