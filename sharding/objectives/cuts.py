@@ -27,16 +27,16 @@ from numba import njit
 from sharding.objectives.text import CONTROL, ENDS_WORD, NEWLINE, STARTS_CHARACTER, STARTS_SPACE, TextTable
 from sharding.randomness import below
 
-CutAt = Literal["character", "token", "line"]
+CutUnit = Literal["character", "token", "line"]
 _TOKEN, _CHARACTER, _LINE = 0, 1, 2
-_CODE: dict[CutAt, int] = {"token": _TOKEN, "character": _CHARACTER, "line": _LINE}
+_CODE: dict[CutUnit, int] = {"token": _TOKEN, "character": _CHARACTER, "line": _LINE}
 
 Int64 = npt.NDArray[np.int64]
 UInt8 = npt.NDArray[np.uint8]
 UInt32 = npt.NDArray[np.uint32]
 
 
-class Cuts(NamedTuple):
+class CutPairs(NamedTuple):
     """Two cuts in each of c chunks, the earlier first."""
 
     token: Int64
@@ -64,8 +64,8 @@ class Cuts(NamedTuple):
 
 
 def draw_cuts(
-    ids: UInt32, first: Int64, stop: Int64, key: npt.NDArray[np.uint64], counter: int, at: CutAt, table: TextTable
-) -> Cuts:
+    ids: UInt32, first: Int64, stop: Int64, key: npt.NDArray[np.uint64], counter: int, at: CutUnit, table: TextTable
+) -> CutPairs:
     """Two independent uniform cuts in each chunk ids[first[i]:stop[i]], edges included.
 
     "character": before any character or at the end. Control tokens count for nothing; a cut where some stand goes behind them.
@@ -75,10 +75,10 @@ def draw_cuts(
     Cost: about 3 ns a token.
     """
     units = {"character": table.characters, "line": table.newlines, "token": table.newlines}[at]
-    return Cuts(*_draw(ids, first, stop, key, counter, _CODE[at], units, table.flags, table.offsets, table.data))
+    return CutPairs(*_draw(ids, first, stop, key, counter, _CODE[at], units, table.flags, table.offsets, table.data))
 
 
-def piece_texts(ids: UInt32, cuts: Cuts, table: TextTable) -> pa.LargeStringArray:
+def piece_texts(ids: UInt32, cuts: CutPairs, table: TextTable) -> pa.LargeStringArray:
     """The text of the four pieces of each chunk, string[4 c]."""
     offsets, data = _gather(ids, cuts.token, cuts.byte, cuts.left, cuts.right, cuts.shared, table.offsets, table.data)
     return pa.LargeStringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(data))

@@ -33,7 +33,7 @@ from contracts.settings import Settings
 from contracts.special_tokens import END_OF_MASK, SEP, mask
 from sharding.objectives import span_corruption
 from sharding.objectives.base import Chunks, Controls, Examples, Restored, offsets_of, plain_examples
-from sharding.objectives.cuts import CutAt, Cuts, draw_cuts, piece_texts
+from sharding.objectives.cuts import CutUnit, CutPairs, draw_cuts, piece_texts
 from sharding.objectives.text import Codec
 from sharding.randomness import uniforms
 
@@ -66,7 +66,7 @@ class FimSettings(Settings):
     spm_rate: float = Field(default=0.5, ge=0, le=1)
     """Share of transformed chunks whose suffix comes first (StarCoder: 0.5). Must be 0 with CodeGen2's sentinels."""
 
-    cut: CutAt = "character"
+    cut: CutUnit = "character"
     """Where the parts begin: at any "character", "token" or "line". Characters do best at filling in random spans, and as well as any
     at whole lines (arXiv 2207.14255)."""
 
@@ -130,7 +130,7 @@ class Fim:
         parts = _Parts.of(chosen, uniforms(key, 1) < self.settings.spm_rate)
         todo = np.arange(len(chosen))
         for attempt in range(REDRAWS + 2):
-            at: CutAt = self.settings.cut if attempt <= REDRAWS else "token"
+            at: CutUnit = self.settings.cut if attempt <= REDRAWS else "token"
             cuts = draw_cuts(chunks.ids, first[todo], stop[todo], key[todo], 2 + 2 * attempt, at, self.codec.table)
             parts = parts.with_cuts(todo, cuts, *self._encode(chunks.ids, cuts))
             todo = todo[np.abs(parts.grown[todo]) > GROWTH]
@@ -138,12 +138,11 @@ class Fim:
                 break
         return parts
 
-    def _encode(self, ids: npt.NDArray[np.uint32], cuts: Cuts) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
+    def _encode(self, ids: npt.NDArray[np.uint32], cuts: CutPairs) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
         """Ids of the pieces, and where each of the four of each chunk begins: uint32[tokens], int64[4 c + 1]."""
-        texts = piece_texts(ids, cuts, self.codec.table)
-        if texts.nbytes == 8 * (len(texts) + 1):  # offsets alone
-            return np.zeros(0, np.uint32), np.zeros(len(texts) + 1, np.int64)
-        return self.codec.encode(texts)
+        if np.array_equal(cuts.left, cuts.right):  # nothing has to be encoded, as at tokens
+            return np.zeros(0, np.uint32), np.zeros(4 * len(cuts.left) + 1, np.int64)
+        return self.codec.encode(piece_texts(ids, cuts, self.codec.table))
 
 
 class _Parts(NamedTuple):
@@ -156,7 +155,7 @@ class _Parts(NamedTuple):
     left: npt.NDArray[np.int64]
     """int64[c, 2]: where encoded text takes the place of the chunk's tokens, around each cut …"""
     right: npt.NDArray[np.int64]
-    """int64[c, 2]: … and where it no longer does; see cuts.Cuts"""
+    """int64[c, 2]: … and where it no longer does; see cuts.CutPairs"""
     begin: npt.NDArray[np.int64]
     """int64[c, 4]: first token in `pieces` of each piece"""
     size: npt.NDArray[np.int64]
@@ -175,7 +174,7 @@ class _Parts(NamedTuple):
         return _Parts(chunk, spm, *places, np.zeros(c, np.int64), np.zeros(0, np.uint32))
 
     def with_cuts(
-        self, which: npt.NDArray[np.int64], cuts: Cuts, pieces: npt.NDArray[np.uint32], offsets: npt.NDArray[np.int64]
+        self, which: npt.NDArray[np.int64], cuts: CutPairs, pieces: npt.NDArray[np.uint32], offsets: npt.NDArray[np.int64]
     ) -> _Parts:
         """Some of them cut (again)."""
         self.left[which], self.right[which] = cuts.left, cuts.right
