@@ -107,6 +107,10 @@ class ShardSet:
         """The `number`-th file of a source, opened on first use and checked against the set."""
         return self._opened(source, number)
 
+    def close(self) -> None:
+        """Lets go of the files opened so far: from a store each is held in memory whole. They are opened again when they are needed."""
+        self._opened.cache_clear()
+
     def _open(self, source: str, number: int) -> Shard:
         entry = self._stratum(source).entries[number]
         shard = Shard.open(self._path(entry))

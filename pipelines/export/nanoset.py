@@ -11,6 +11,8 @@ length of the data set is that of the files: each is written beside its final na
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable
 from typing import BinaryIO
 
@@ -37,19 +39,28 @@ def write(job: Job) -> list[FileEntry]:
 
 
 def _write_one(job: Job, source: str, path: str, first: int, last: int) -> list[FileEntry]:
-    """One .ds, after all that belongs to it: who finds a .ds finds the rest. Rows are read once for each of the three."""
+    """One .ds and what belongs to it. Rows are read once; ends and targets wait on disk."""
     ids = job.shards.dtype.newbyteorder("<")
+    with tempfile.TemporaryFile() as ends, tempfile.TemporaryFile() as targets:
 
-    def column(of: Callable[[RowBatch], bytes]) -> Callable[[BinaryIO], None]:
-        return lambda file: file.writelines(of(batch) for batch in job.rows(source, first, last))
+        def write_ids(file: BinaryIO) -> None:
+            for rows in job.rows(source, first, last):
+                file.write(rows.batch.input_ids.astype(ids, copy=False).tobytes())
+                ends.write(_ends(rows, first * job.row_length))
+                targets.write(_targets(rows))
 
-    parts: dict[str, Callable[[BinaryIO], object]] = {
-        ".index": column(lambda batch: _ends(batch, first * job.row_length)),
-        ".loss": column(_targets),
-        ".metadata": lambda file: file.write(_metadata(job, last - first)),
-        "": column(lambda batch: batch.batch.input_ids.astype(ids, copy=False).tobytes()),
-    }
-    return [job.write(path + suffix, each, source, last - first) for suffix, each in parts.items()]
+        parts: dict[str, Callable[[BinaryIO], object]] = {
+            "": write_ids,
+            ".index": lambda file: _copy(ends, file),
+            ".loss": lambda file: _copy(targets, file),
+            ".metadata": lambda file: file.write(_metadata(job, last - first)),
+        }
+        return [job.write(path + suffix, each, source, last - first) for suffix, each in parts.items()]
+
+
+def _copy(column: BinaryIO, file: BinaryIO) -> None:
+    column.seek(0)
+    shutil.copyfileobj(column, file, 2**20)
 
 
 def _ends(rows: RowBatch, file_start: int) -> bytes:
