@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from contracts.schemas import MARK, MARKS
 from pipelines.sources.columns import offsets_and_data
@@ -40,11 +42,13 @@ def as_marks(rows: Sequence[Sequence[Mark]]) -> pa.ListArray:
 
 def hashed_marks(marks: pa.ListArray) -> list[bytes]:
     """What of each document's marks enters its hashes behind the text: b"" where there are none; see contracts.schemas.DOCUMENT."""
-    if len(marks.flatten()) == 0:
+    flat = marks.flatten()
+    if len(flat) == 0:
         return [b""] * len(marks)
-    return [
-        b"\xff" + "".join(f"{mark['at']}:{mark['token']};" for mark in row).encode() if row else b"" for row in marks.to_pylist()
-    ]
+    pairs = zip(flat.field("at").to_pylist(), flat.field("token").to_pylist(), strict=True)
+    words = [b"%d:%b;" % (at, token.encode()) for at, token in pairs]
+    ends = np.cumsum(np.asarray(pc.list_value_length(marks))).tolist()
+    return [b"\xff" + b"".join(words[start:stop]) if stop > start else b"" for start, stop in pairwise([0, *ends])]
 
 
 def take_marks(text: pa.LargeStringArray, tokens: Sequence[str]) -> tuple[pa.LargeStringArray, pa.ListArray]:
