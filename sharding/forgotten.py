@@ -60,8 +60,10 @@ class Places(NamedTuple):
 
     def in_row(self, row: int) -> Int32:
         """int32[j]: numbers of the segments that lie in one row."""
-        first, last = np.searchsorted(self.row, [row, row + 1])
-        return self.number[first:last]
+        first = int(self.row.searchsorted(row))
+        if first == len(self.row) or self.row[first] != row:  # so it is with most rows
+            return self.number[:0]
+        return self.number[first : int(self.row.searchsorted(row, side="right"))]
 
     def union(self, other: Places) -> Places:
         """Segments of either."""

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import fsspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from fsspec.implementations.local import LocalFileSystem
 
 from contracts.errors import ShardError
@@ -33,30 +33,46 @@ class Found(NamedTuple):
 
 
 def find(path: str, doc_ids: UInt8) -> Found:
-    """Every segment of a shard that holds a token of one of the documents, uint8[n, 16]. Raises ShardError for what is no shard.
+    """Every segment of a shard that holds a token of one of the documents, uint8[n, 16] in ascending order.
 
-    Cost: one pass over the segments, about 20 ns each; a table of the ids. From a store only the segments are fetched.
+    Raises ShardError for what is no shard. Cost: one pass over the segments, 0.2 µs each with a hundred ids, 1 µs with a million. From a
+    store only the segments are fetched.
     """
-    wanted = pa.array([each.tobytes() for each in doc_ids], pa.binary(16))
-    batches = [_found_in(table, first_row, wanted) for first_row, table in _segments(path)]
-    rows = [each.row for each in batches]
-    numbers = [each.number for each in batches]
-    empty = np.empty(0, np.int64)
+    batches = [_found_in(column, first_row, doc_ids) for first_row, column in _segments(path)]
     return Found(
-        np.concatenate([empty, *rows]),
-        np.concatenate([empty.astype(np.int32), *numbers]),
+        np.concatenate([np.empty(0, np.int64), *(each.row for each in batches)]),
+        np.concatenate([np.empty(0, np.int32), *(each.number for each in batches)]),
         SegmentTable.concatenate([each.segments for each in batches]),
     )
 
 
-def _found_in(column: pa.ListArray, first_row: int, wanted: pa.Array) -> Found:
-    held = pc.and_(pc.is_in(column.values.field("doc_id"), value_set=wanted), pc.greater(column.values.field("kind"), 0))
-    index = np.flatnonzero(held.to_numpy(zero_copy_only=False))
+def _found_in(column: pa.ListArray, first_row: int, doc_ids: UInt8) -> Found:
     table = SegmentTable.from_arrow(column)
+    index = np.flatnonzero(table.kind)
+    index = index[_among(table.doc_id[index], doc_ids)]
     row = np.searchsorted(table.row_offsets, index, side="right") - 1
     chosen = {name: values[index] for name, values in vars(table).items() if name != "row_offsets"}
     segments = SegmentTable(row_offsets=np.array([0, len(index)], np.int64), **chosen)
     return Found(row + first_row, (index - table.row_offsets[row]).astype(np.int32), segments)
+
+
+def _among(ids: UInt8, wanted: UInt8) -> npt.NDArray[np.bool_]:
+    """bool[k]: which ids, uint8[k, 16], are among those wanted, uint8[n, 16] in ascending order. Halves are compared first, as numbers."""
+    if not len(wanted):
+        return np.zeros(len(ids), np.bool_)
+    halves = _halves(wanted)
+    place = np.minimum(np.searchsorted(halves, _halves(ids)), len(wanted) - 1)
+    found = halves[place] == _halves(ids)
+    alike = np.ascontiguousarray(ids[found]).view("V16")[:, 0]
+    sorted_ids = np.ascontiguousarray(wanted).view("V16")[:, 0]
+    place = np.minimum(np.searchsorted(sorted_ids, alike), len(wanted) - 1)
+    found[found] = sorted_ids[place] == alike
+    return found
+
+
+def _halves(ids: UInt8) -> npt.NDArray[np.uint64]:
+    """uint64[k]: the first eight bytes of each id as a number, which sorts as they do."""
+    return np.ascontiguousarray(ids[:, :8]).view(">u8")[:, 0].astype(np.uint64)
 
 
 def _segments(path: str) -> Iterator[tuple[int, pa.ListArray]]:

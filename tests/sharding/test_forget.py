@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import fsspec
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stages import CONTROL_IDS, write_stage
+from stages import CONTEXT, CONTROL_IDS, metadata_for, segments_of, write_stage
 
 from contracts.errors import ShardError
 from contracts.manifest import Manifest
@@ -20,7 +20,7 @@ from contracts.schemas import FORMAT_VERSION, SHARD_METADATA_KEY
 from contracts.special_tokens import PAD
 from sharding.forgotten import MASK, MASK_PATH, Mask, Places, digest_of_places, mask_bytes
 from sharding.loader import Loader
-from sharding.shards import Shard, open_shards
+from sharding.shards import Shard, open_shards, write_shard
 from sharding.whereabouts import find
 
 Where = set[tuple[int, int]]
@@ -61,6 +61,26 @@ def test_documents_are_found_wherever_they_lie(stage: Path) -> None:
         for name in ("doc_id", "doc_start", "start", "length", "kind", "loss_start"):
             assert np.array_equal(vars(found.segments)[name], vars(table)[name][at]), name
     assert len(find(str(stage / "c0.arrow"), np.full((1, 16), 255, np.uint8)).row) == 0
+
+
+@given(
+    ids=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), max_size=20),
+    asked=st.sets(st.tuples(st.integers(0, 2), st.integers(0, 2))),
+)
+def test_ids_are_told_apart_by_all_of_their_bytes(
+    tmp_path_factory: pytest.TempPathFactory, ids: list[tuple[int, int]], asked: set[tuple[int, int]]
+) -> None:
+    def to_bytes(pairs: Iterable[tuple[int, int]]) -> np.ndarray:
+        joined = b"".join(bytes([high]) * 8 + bytes([low]) * 8 for high, low in pairs)
+        return np.frombuffer(joined, np.uint8).reshape(-1, 16)
+
+    path, table = tmp_path_factory.mktemp("shard") / "x.arrow", segments_of([[10, 6]] * len(ids))
+    table.doc_id = np.repeat(to_bytes(ids), 2, axis=0)
+    with path.open("wb") as file:
+        write_shard(file, metadata_for(), [(np.zeros((len(ids), CONTEXT + 1), np.uint16), table)])
+    assert find(str(path), to_bytes(sorted(asked))).row.tolist() == [
+        row for row, pair in enumerate(ids) for _ in (0, 1) if pair in asked
+    ]
 
 
 def test_documents_are_found_in_a_store(stage: Path) -> None:
