@@ -173,7 +173,7 @@ segment_rows = st.lists(
 def test_tokens_know_their_segment(rows: list[list[tuple[int, int, int]]]) -> None:
     table = segments_of([[n for n, _, _ in row] for row in rows], [[k for _, k, _ in row] for row in rows])
     table.loss_start[:] = [s for row in rows for _, _, s in row]
-    batch = Batch.build(np.zeros((len(rows), 12), np.uint16), table, np.zeros(len(rows), np.int32))
+    batch = Batch.build(np.zeros((len(rows), 12), np.uint16), table, np.zeros(len(rows), np.int32), {})
     columns = np.array(brute_force(rows), np.int64).reshape(len(rows), 12, 4)
     assert np.array_equal(batch.segment, columns[..., 0])
     assert np.array_equal(batch.positions, columns[..., 1])

@@ -89,6 +89,30 @@ def test_the_mask_is_causal_within_segments() -> None:
         assert mask[b, 0, i, j].item() == (j <= i and bool(segment[b, i] == segment[b, j]))
 
 
+def test_prefixes_see_themselves_whole() -> None:
+    segment = torch.tensor([[0, 0, 0, 1, 1, 1], [0, 1, 1, 1, 1, 2]])
+    prefix = torch.tensor([[1, 1, 0, 0, 0, 0], [0, 1, 1, 1, 0, 0]], dtype=torch.bool)
+    mask = document_mask(segment, prefix)
+    for b, i, j in itertools.product(range(2), range(6), range(6)):
+        together = bool(segment[b, i] == segment[b, j])
+        assert mask[b, 0, i, j].item() == (together and (j <= i or bool(prefix[b, i] and prefix[b, j])))
+    assert torch.equal(document_mask(segment, torch.zeros_like(prefix)), document_mask(segment))
+
+
+def test_no_target_is_seen_from_within_its_prefix() -> None:
+    llama, positions = model(), torch.arange(8)[None]
+    segment, prefix = torch.zeros(1, 8, dtype=torch.int64), torch.arange(8)[None] < 4
+    ids = torch.arange(8)[None] * 5 % VOCAB
+    changed = ids.clone()
+    changed[0, 5] = 1
+    before, after = (llama(each, positions, document_mask(segment, prefix)) for each in (ids, changed))
+    assert torch.equal(before[:, :5], after[:, :5])
+    changed = ids.clone()
+    changed[0, 3] = 1
+    first = [llama(each, positions, document_mask(segment, prefix))[0, 0] for each in (ids, changed)]
+    assert not torch.equal(*first), "the first token must see the last of its prefix"
+
+
 def test_cached_decoding_equals_one_pass() -> None:
     llama, ids = model(), torch.arange(9)[None] * 5 % VOCAB
     positions = torch.arange(9)[None]
