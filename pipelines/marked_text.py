@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contracts.errors import InputError
+from contracts.schemas import MARKS
 from pipelines.sources.columns import offsets_and_data
 from sharding.headers import FIELDS, Headers
 from tokenizer.encode import Encoded
@@ -84,6 +85,12 @@ def with_headers(encode: Encode, encoded: Encoded, headers: Headers, control_ids
     tokens = pool.ids[np.repeat(pool.offsets[piece], lengths) + within]
     ids = np.insert(encoded.ids, np.repeat(encoded.offsets[:-1], head), tokens)
     return MarkedIds(ids, encoded.offsets + _running(head), head)
+
+
+def marks_within(marks: pa.ListArray, begin: int, end: int, *, last: bool) -> pa.ListArray:
+    """MARKS[1]: of one document's marks those of its bytes [begin, end), counted from there; if they are its last, its end too."""
+    found = [mark for mark in marks[0].as_py() if begin <= mark["at"] < end + last]
+    return pa.array([[{**mark, "at": mark["at"] - begin} for mark in found]], MARKS)
 
 
 def newline_id(encode: Encode) -> int:

@@ -95,8 +95,9 @@ def _corruption(figure: Any, found: dict[str, Any]) -> None:
     first, second = figure.subplots(1, 2)
     ratio, length = [0] * 20, [0] * 16
     for row in found["shard"]["by_source"].values():
-        ratio = [a + b for a, b in zip(ratio, row["mask_ratio_histogram"], strict=True)]
-        length = [a + b for a, b in zip(length, row["span_length_log2_histogram"], strict=True)]
+        if counts := row["corruption"].get("span_corruption"):
+            ratio = [a + b for a, b in zip(ratio, counts["mask_ratio_histogram"], strict=True)]
+            length = [a + b for a, b in zip(length, counts["span_length_log2_histogram"], strict=True)]
     first.bar([5 * i + 2.5 for i in range(20)], ratio, width=4.6)
     first.set_xlabel("share of the chunk cut out, %")
     first.set_ylabel("examples")

@@ -11,9 +11,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from contracts.manifest import FileEntry, Manifest, digest_of
@@ -22,28 +22,35 @@ from contracts.special_tokens import PAD
 from pipelines.corpus import Committed, Corpus, column, find, find_corpus, read_checked
 from pipelines.counts import add_up
 from pipelines.engine import Engine
+from pipelines.forgotten import forgotten_ids
 from pipelines.graph import Items, Once
+from pipelines.marked_text import MarkedIds, encode_marked
 from pipelines.recipe import Recipe
-from pipelines.shard_documents import DocumentReader, Encoded, Window
-from pipelines.shard_plan import IndexPart, Range, plan_ranges
+from pipelines.rows import load, save
+from pipelines.shard_documents import DocumentReader, Window
+from pipelines.shard_plan import IndexPart, Range, doc_ids, plan_ranges
 from pipelines.shard_tables import source_of
 from pipelines.stage import Receipt, Stage
 from pipelines.storage import write_file
 from sharding.config import ShardSettings
-from sharding.objectives.base import Controls, Objective
-from sharding.objectives.causal import Causal
-from sharding.objectives.span_corruption import SpanCorruption
-from sharding.objectives.text import STARTS_CHARACTER, TextTable
+from sharding.headers import draw_headers
+from sharding.objectives import build
+from sharding.objectives.base import Controls
+from sharding.objectives.text import STARTS_CHARACTER, Codec, TextTable
+from sharding.randomness import document_keys
 from sharding.rows import RowBuilder, Rows
 from sharding.shards import ShardMetadata, write_shard
 from tokenizer.encode import Encoder
 from tokenizer.encode import Engine as EncoderEngine
 from tokenizer.token_bytes import token_bytes
 
+FORGOTTEN = "forgotten.npy"
+"""What must not come back, as it was when the stage began."""
+
 RATE = 20e6
 """Bytes of text that a core turns into shards in a second, roughly; decides only whether workers are started."""
 
-COLUMNS = ("doc_id", "text", "language")
+COLUMNS = ("doc_id", "text", "language", "kind", "repo", "path", "stars", "marks")
 
 
 def shard(recipe: Recipe, run_dir: str, input_dir: str, engine: Engine) -> Manifest:
@@ -54,6 +61,8 @@ def shard(recipe: Recipe, run_dir: str, input_dir: str, engine: Engine) -> Manif
     stage = Stage("shard", run_dir, recipe.shard.model_dump(mode="json"), recipe.seed, upstream)
     if made := engine.finished(stage):
         return made
+    if not engine.dry:
+        save(stage.work_path(FORGOTTEN), forgotten_ids(run_dir, input_dir))
     index = IndexPart(stage, corpus, recipe.shard, recipe.seed)
     work = MakeShard(stage, corpus, vocabulary, recipe.shard, recipe.tokenizer.engine, recipe.seed)
     steps = [Items("index", index), Items("shards", work), Items("commit", CommitShards(stage, work))]
@@ -112,12 +121,14 @@ class MakeShard:
         self._control_ids: dict[str, int] = made.statistics["control_ids"]
         self._encoder = Encoder(text.decode(), self.encoder_engine)
         self._vocab_size = made.totals["vocab_size"]
-        self._table = TextTable(*token_bytes(text.decode(), self._vocab_size))
+        self._codec = Codec(TextTable(*token_bytes(text.decode(), self._vocab_size)), self._encoder)
+        self._forgotten = frozenset(each.tobytes() for each in load(self.stage.work_path(FORGOTTEN)))
 
     def __call__(self, number: int) -> Receipt:
         """One shard; no file if no document begins in its range, as in the middle of a very long one."""
         item = self._items[number]
-        reader = DocumentReader(self.corpus, self.settings, COLUMNS, self._encode, self.seed)
+        encode = partial(self._encode, item.epoch)
+        reader = DocumentReader(self.corpus, self.settings, COLUMNS, encode, self.seed, self._forgotten)
         windows = reader.windows(item.range)
         first = next(windows, None)
         if first is None:
@@ -147,9 +158,9 @@ class MakeShard:
             window = next(windows, None)
 
     def _builder(self, epoch: int) -> RowBuilder:
-        table = self._table
+        table = self._codec.table
         return RowBuilder(
-            objectives=objectives(self.settings, Controls.of(self._control_ids)),
+            objectives=build(self.settings.wanted, self.settings, Controls.of(self._control_ids), self._codec),
             mixtures=list(self.settings.mixtures.values()),
             ends_line=table.ends_line,
             starts_character=(table.flags & STARTS_CHARACTER) > 0,
@@ -162,9 +173,14 @@ class MakeShard:
             cut_at=self.settings.cut_at,
         )
 
-    def _encode(self, table: pa.Table, begins: bool) -> Encoded:
-        encoded = self._encoder(column(table, "text"))
-        return Encoded(encoded.ids, encoded.offsets, np.zeros(table.num_rows, np.int64))
+    def _encode(self, epoch: int, table: pa.Table, begins: bool) -> MarkedIds:
+        """Documents with their marks, and with the headers of an epoch if they begin here."""
+        headers = None
+        if begins and self.settings.metadata.rate > 0:
+            keys = document_keys(doc_ids(table), self.seed, epoch)
+            kind, repo, path, stars = (column(table, name) for name in ("kind", "repo", "path", "stars"))
+            headers = draw_headers(keys, kind, repo, path, stars, self.settings.metadata)
+        return encode_marked(self._encoder, column(table, "text"), column(table, "marks"), headers, self._control_ids)
 
     def _metadata(self, item: Item) -> ShardMetadata:
         return ShardMetadata(
@@ -214,12 +230,3 @@ def _receipt(item: Item, row_length: int, counted: dict[str, Any], written: dict
             "languages": {source_of(stratum): counted["languages"]},
         },
     }
-
-
-def objectives(settings: ShardSettings, controls: Controls) -> dict[str, Objective]:
-    """The objectives that a recipe gives a weight, with their settings, in the order of their codes."""
-    known: dict[str, Objective] = {
-        "causal": Causal(controls),
-        "span_corruption": SpanCorruption(settings.span_corruption, controls),
-    }
-    return {name: known[name] for name in settings.wanted}

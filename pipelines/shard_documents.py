@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from pipelines.corpus import Corpus, column
 from pipelines.counts import add_up
+from pipelines.marked_text import MarkedIds, marks_within
 from pipelines.shard_plan import Range, doc_ids, languages_of, strata_of, text_bytes
 from sharding.chunks import Documents
 from sharding.config import ShardSettings
@@ -27,19 +28,8 @@ PIECE_BYTES = 8 * 2**20
 """Text that is encoded at once, if it is one document."""
 
 
-class Encoded(NamedTuple):
-    """Ids of n documents, or of pieces of documents."""
-
-    ids: npt.NDArray[np.uint32]
-    """uint32[tokens]"""
-    offsets: npt.NDArray[np.int64]
-    """int64[n + 1]"""
-    head: npt.NDArray[np.int64]
-    """int64[n]: tokens of each header"""
-
-
-Encode = Callable[[pa.Table, bool], Encoded]
-"""Encodes documents; the flag says whether they are whole or at least begin with their first byte, so that they may have headers."""
+Encode = Callable[[pa.Table, bool], MarkedIds]
+"""Encodes documents; the flag says whether they begin with their first byte, so that they may have headers."""
 
 
 class Window(NamedTuple):
@@ -125,11 +115,13 @@ class DocumentReader:
                 1, pa.py_buffer(np.array([0, end - begin], np.int64)), pa.py_buffer(data[begin:end])
             )
             table = document.set_column(place, document.schema.field("text"), part)
+            marks = marks_within(column(document, "marks"), begin, end, last=end == len(data))
+            table = table.set_column(document.schema.get_field_index("marks"), document.schema.field("marks"), marks)
             window = self._window(table, source, self.encode(table, begin == 0), tokens, end == len(data))
             tokens += len(window.documents.ids)
             yield begin, window
 
-    def _window(self, table: pa.Table, source: str, encoded: Encoded, first: int = 0, ends: bool = True) -> Window:
+    def _window(self, table: pa.Table, source: str, encoded: MarkedIds, first: int = 0, ends: bool = True) -> Window:
         n = table.num_rows
         names, language = languages_of(table)
         mixture = np.array([self.settings.mixture_of(source, name) for name in names], np.int64)[language]

@@ -21,16 +21,12 @@ def source_of(stratum: str) -> str:
 def shard_summary(counts: dict[str, Any]) -> dict[str, Any]:
     """The counts of a stratum, or of several, and what follows from them."""
     examples = sum(each["examples"] for each in counts["objectives"].values())
-    corrupted = counts["objectives"]["span_corruption"]
     tokens = counts["text_tokens"] + counts["grown_tokens"] + counts["control_tokens"] + counts["padding_tokens"]
     return {
         **counts,
         "tokens": tokens,
         "padding_share": counts["padding_tokens"] / max(1, tokens),
         "objective_shares": {objective: each["examples"] / max(1, examples) for objective, each in counts["objectives"].items()},
-        "mean_mask_ratio": counts["masked_tokens"] / max(1, corrupted["text_tokens"]),
-        "mean_span_length": counts["masked_tokens"] / max(1, counts["spans"]),
-        "spans_per_example": counts["spans"] / max(1, corrupted["examples"]),
         "cuts_at_line_ends_share": counts["cuts_at_line_ends"] / max(1, counts["cuts"]),
     }
 
@@ -41,8 +37,9 @@ def shard_tables(found: dict[str, Any]) -> Iterator[Table]:
         return
     yield _strata(found["shard"])
     yield _objectives(found["shard"])
-    if any(row["spans"] for row in found["shard"]["by_stratum"].values()):
-        yield _spans(found["shard"])
+    for objective, table in (("span_corruption", _spans), ("fim", _infills), ("prefix_lm", _prefixes)):
+        if any(row["objectives"][objective]["examples"] for row in found["shard"]["by_source"].values()):
+            yield table(found["shard"])
 
 
 def _strata(shard: dict[str, Any]) -> Table:
@@ -67,8 +64,57 @@ def _objectives(shard: dict[str, Any]) -> Table:
 
 
 def _spans(shard: dict[str, Any]) -> Table:
-    table = empty_table("Span corruption", "source", "mask ratio", "span length", "spans/example")
+    columns = ("examples", "mask ratio", "5 to 95 %", "span length", "spans/example", "position")
+    table = empty_table("Span corruption: means, and the middles of spans as shares of the text", "source", *columns)
     for name, row in shard["by_source"].items():
-        means = (f"{row['mean_mask_ratio']:.1%}", f"{row['mean_span_length']:.1f}", f"{row['spans_per_example']:.2f}")
-        table.add_row(escape(name), *means)
+        counts, examples = row["corruption"].get("span_corruption"), row["objectives"]["span_corruption"]
+        if counts and counts["examples"]:
+            low, high = (_quantile(counts["mask_ratio_histogram"], share) for share in (0.05, 0.95))
+            table.add_row(
+                escape(name),
+                counted(counts["examples"]),
+                f"{counts['masked_tokens'] / max(1, examples['text_tokens']):.1%}",
+                f"{low:.0%} to {high:.0%}",
+                f"{counts['masked_tokens'] / max(1, counts['spans']):.1f}",
+                f"{counts['spans'] / counts['examples']:.2f}",
+                f"{_mean(counts['span_position_histogram']):.1%}",
+            )
     return table
+
+
+def _infills(shard: dict[str, Any]) -> Table:
+    columns = ("examples", "PSM", "SPM", "left causal", "middle, tokens", "position of cuts", "tokens split")
+    table = empty_table("Filling in the middle: means, and shares of the chunks drawn", "source", *columns)
+    for name, row in shard["by_source"].items():
+        counts = row["corruption"].get("fim")
+        if counts:
+            orders = {order: counts[order] for order in ("psm", "spm", "untransformed")}
+            made, all_chunks = counts["psm"] + counts["spm"], max(1, sum(orders.values()))
+            shares = (f"{count / all_chunks:.1%}" for count in orders.values())
+            middle, place = counts["masked_tokens"] / max(1, made), _mean(counts["cut_position_histogram"])
+            table.add_row(escape(name), counted(made), *shares, f"{middle:.1f}", f"{place:.1%}", counted(counts["grown_tokens"]))
+    return table
+
+
+def _prefixes(shard: dict[str, Any]) -> Table:
+    table = empty_table("Prefix language modelling", "source", "examples", "prefix, mean share")
+    for name, row in shard["by_source"].items():
+        counts = row["corruption"].get("prefix_lm")
+        if counts:
+            table.add_row(escape(name), counted(counts["examples"]), f"{_mean(counts['prefix_share_histogram']):.1%}")
+    return table
+
+
+def _mean(histogram: list[int]) -> float:
+    """Of shares in bins of equal width."""
+    return sum((place + 0.5) * count for place, count in enumerate(histogram)) / len(histogram) / max(1, sum(histogram))
+
+
+def _quantile(histogram: list[int], share: float) -> float:
+    """The upper end of the bin in which a share of all lies."""
+    wanted, seen = share * sum(histogram), 0
+    for place, count in enumerate(histogram):
+        seen += count
+        if seen >= wanted:
+            return (place + 1) / len(histogram)
+    return 1.0

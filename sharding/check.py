@@ -11,6 +11,7 @@ import numpy.typing as npt
 from contracts.errors import ShardError
 from contracts.schemas import OBJECTIVES as NAMES
 from contracts.special_tokens import END_OF_MASK, END_OF_TEXT, PAD, SEP
+from sharding.headers import strip_header
 from sharding.objectives import OBJECTIVES, Restored, TextTable, fim
 from sharding.objectives.base import Controls
 from sharding.shards import Shard
@@ -92,12 +93,19 @@ def documents(shards: Iterable[Shard]) -> dict[bytes, npt.NDArray[np.uint32]]:
 
 
 def restored_bytes(shards: Iterable[Shard], table: TextTable) -> Iterator[tuple[bytes, bytes]]:
-    """(doc_id, text) of every document, whatever objective it went through; control tokens stand for nothing.
+    """(doc_id, text) of every document, whatever objective it went through, without its header; control tokens stand for nothing.
 
     `table` is the tokenizer's. Raises and costs as `whole_documents`.
     """
-    for document in whole_documents(shards):
-        yield document.doc_id, table.spell(document.ids)
+    control_ids: dict[str, int] = {}
+
+    def noted() -> Iterator[Shard]:
+        for shard in shards:
+            control_ids.update(shard.metadata.special_ids)
+            yield shard
+
+    for document in whole_documents(noted()):
+        yield document.doc_id, table.spell(strip_header(document.ids, control_ids, table.newline))
 
 
 class Inspection(NamedTuple):

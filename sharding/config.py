@@ -10,6 +10,8 @@ from pydantic import Field, model_validator
 from contracts.schemas import OBJECTIVES
 from contracts.settings import Settings
 from sharding.chunks import CutAt
+from sharding.headers import MetadataSettings
+from sharding.objectives.fim import FimSettings
 from sharding.objectives.span_corruption import SpanCorruptionSettings
 from sharding.rows import Pack
 
@@ -29,6 +31,12 @@ class ShardSettings(Settings):
 
     span_corruption: SpanCorruptionSettings = SpanCorruptionSettings()
     """Distributions of span corruption."""
+
+    fim: FimSettings = FimSettings()
+    """How often, where and in which order the middle is filled in."""
+
+    metadata: MetadataSettings = MetadataSettings()
+    """Headers of repository, path and stars in front of code."""
 
     pack: Pack = "best-fit"
     """"best-fit": every example whole in one row. "concat": documents of the objective `causal` are poured one behind the other into what
@@ -82,13 +90,7 @@ class ShardSettings(Settings):
     def _weights_make_sense(self) -> Self:
         for where, weights in self.mixtures.items():
             _check_weights(where, weights)
-        needed = 4 * self.span_corruption.overhead
-        if self.context_length < needed and "span_corruption" in self.wanted:
-            raise ValueError(
-                f"context_length = {self.context_length} is too short for span_corruption.max_spans = "
-                f"{self.span_corruption.max_spans}, whose sentinels take up to {self.span_corruption.overhead} tokens: "
-                f"at least {needed} are needed; lower max_spans or raise context_length"
-            )
+        _check_room(self)
         return self
 
 
@@ -101,3 +103,16 @@ def _check_weights(where: str, weights: dict[str, float]) -> None:
             raise ValueError(f"{where}.{name} = {weight}: must be a number of 0 or more")
     if not sum(weights.values()) > 0:
         raise ValueError(f"{where}: at least one needs a weight above 0")
+
+
+def _check_room(settings: ShardSettings) -> None:
+    """Sentinels may take a quarter of a row."""
+    overhead = {"span_corruption": settings.span_corruption.overhead, "fim": settings.fim.overhead}
+    remedy = {"span_corruption": "lower span_corruption.max_spans or raise context_length", "fim": "raise context_length"}
+    for name in overhead:
+        needed = 4 * overhead[name]
+        if settings.context_length < needed and name in settings.wanted:
+            raise ValueError(
+                f"context_length = {settings.context_length} is too short for the objective {name}, whose sentinels take up to "
+                f"{overhead[name]} tokens: at least {needed} are needed; {remedy[name]}"
+            )

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sharding.chunks import Cuts, Documents
-from sharding.objectives.base import Examples
+from sharding.objectives.base import Chunks, Examples
 from sharding.segments import SegmentTable
 
 
@@ -17,6 +17,10 @@ class Made(NamedTuple):
 
     objective: npt.NDArray[np.int64]
     """int64[m]: which objective made it"""
+    names: list[str]
+    """Of the objectives."""
+    chunks: list[Chunks]
+    """Of each objective, in order."""
     examples: list[Examples]
     """Of each objective, in the order of its chunks."""
 

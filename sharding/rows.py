@@ -128,11 +128,9 @@ class RowBuilder:
         return length
 
     def _examples(self, documents: Documents, keys: npt.NDArray[np.uint64], cuts: Cuts, objective: npt.NDArray[np.int64]) -> Made:
-        chosen = [cuts.some(objective == number) for number in range(len(self.objectives))]
-        made = [
-            makes.examples(chunks_of(documents, keys, each)) for makes, each in zip(self.objectives.values(), chosen, strict=True)
-        ]
-        return Made(objective, made)
+        chunks = [chunks_of(documents, keys, cuts.some(objective == number)) for number in range(len(self.objectives))]
+        made = [makes.examples(each) for makes, each in zip(self.objectives.values(), chunks, strict=True)]
+        return Made(objective, self._names, chunks, made)
 
     def _permuted(self, documents: Documents, keys: npt.NDArray[np.uint64], packed: Packed) -> npt.NDArray[np.int64]:
         """int64[rows]: where each row goes. Packing leaves rows sorted by the length of their longest example: a keyed order mixes them."""

@@ -10,27 +10,25 @@ import numpy.typing as npt
 from contracts.schemas import OBJECTIVES
 from sharding.chunks import Cuts, Documents
 from sharding.made import Made
+from sharding.objectives.statistics import count
 from sharding.segments import SegmentTable
 
 
 def window_statistics(
     documents: Documents, cuts: Cuts, made: Made, segments: SegmentTable, ends_line: npt.NDArray[np.bool_]
 ) -> dict[str, Any]:
-    """Tokens by what they are, examples by objective, cuts, histograms of mask ratio (5 % wide) and span length (log2).
+    """Tokens by what they are, examples by kind, cuts, and what each objective counts of its own (objectives.statistics).
 
     Raises AssertionError if tokens were lost.
     """
     tokens, text = int(segments.length.sum()), len(documents.ids)
-    kind, length, masked, chunk = made.column("kind"), made.column("length"), made.column("masked"), cuts.stop - cuts.start
+    kind, length, chunk = made.column("kind"), made.column("length"), cuts.stop - cuts.start
     grown, padding = int(made.column("grown").sum()), int(segments.length[segments.kind == 0].sum())
     control = int(length.sum()) - text - grown
     if text != int(chunk.sum()) or text + grown + control + padding != tokens or control < 0:
         raise AssertionError(
             f"tokens lost: {text} text + {grown} grown + {control} control + {padding} padding != {tokens} in rows"
         )
-    corrupted = masked > 0
-    ratios = masked[corrupted] / np.maximum(1, chunk[corrupted])
-    spans = np.concatenate([examples.span_lengths for examples in made.examples])
     inner = ~cuts.last & (cuts.stop < documents.offsets[cuts.document + 1])
     return {
         "documents": int(documents.ends.sum()),
@@ -51,10 +49,9 @@ def window_statistics(
         "cut_documents": len(np.unique(cuts.document[inner])),
         "cuts": int(inner.sum()),
         "cuts_at_line_ends": int(ends_line[documents.ids[cuts.stop[inner] - 1]].sum()),
-        "masked_tokens": int(masked.sum()),
-        "spans": len(spans),
-        "mask_ratio_histogram": np.bincount(np.minimum(19, (ratios * 20).astype(np.int64)), minlength=20).tolist(),
-        "span_length_log2_histogram": np.bincount(
-            np.minimum(15, np.log2(np.maximum(1, spans)).astype(np.int64)), minlength=16
-        ).tolist(),
+        "corruption": {
+            name: count(name, examples, chunks)
+            for name, examples, chunks in zip(made.names, made.examples, made.chunks, strict=True)
+            if name != "causal"
+        },
     }

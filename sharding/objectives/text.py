@@ -59,6 +59,13 @@ class TextTable:
         return self._count(self.data == NEWLINE)
 
     @cached_property
+    def newline(self) -> int:
+        """Id of the token that is a newline and nothing else; a byte-level BPE always has one, and writes a newline alone with it."""
+        begin = self.offsets[:-1]
+        alone = (np.diff(self.offsets) == 1) & (self.data[np.minimum(begin, len(self.data) - 1)] == NEWLINE)
+        return int(np.flatnonzero(alone)[0])
+
+    @cached_property
     def ends_line(self) -> npt.NDArray[np.bool_]:
         """bool[V]: whether a token's text ends with a newline."""
         last = np.maximum(self.offsets[1:], 1) - 1
