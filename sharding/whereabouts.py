@@ -67,7 +67,7 @@ def _among(ids: UInt8, wanted: UInt8) -> npt.NDArray[np.bool_]:
     sorted_ids = np.ascontiguousarray(wanted).view("V16")[:, 0]
     place = np.minimum(np.searchsorted(sorted_ids, alike), len(wanted) - 1)
     found[found] = sorted_ids[place] == alike
-    return found
+    return np.asarray(found, np.bool_)
 
 
 def _halves(ids: UInt8) -> npt.NDArray[np.uint64]:
