@@ -3,10 +3,11 @@
 PYTHON ?= python3.11
 VENV ?= .venv
 ENGINES ?= .venv-engines
+PEERS ?= .venv-peers
 RUN ?= runs/quickstart
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test test-engines lint bench clean
+.PHONY: quickstart test test-engines test-peers lint bench clean
 
 quickstart: $(VENV)/.ready  ## The whole line on this machine's own Python, ending with an infilled snippet
 	@$(BIN)/spanmill run --config configs/quickstart.toml --output $(RUN)
@@ -19,8 +20,12 @@ test: $(VENV)/.ready  ## Everything that CI runs: lint, types, import rules, tes
 	@$(BIN)/pytest
 
 # Spark, Flink, Dataflow's checks, S3 and GCS servers: they need Java 17 and Maven, and an environment of their own (1.5 GB).
-test-engines: $(ENGINES)/.ready  ## The line on real clusters and object stores, byte for byte as on this machine
+test-engines: $(ENGINES)/.ready test-peers  ## The line on real clusters and object stores, byte for byte as on this machine
 	@$(ENGINES)/bin/pytest tests/storage tests/pipelines/test_dataflow.py tests/engines
+
+# Megatron, datatrove, datasets and Streaming: several GB, for torch comes along.
+test-peers: $(PEERS)/.ready  ## Exports read back by the libraries they are written for
+	@$(PEERS)/bin/pytest tests/export
 
 lint: $(VENV)/.ready
 	@$(BIN)/ruff check .
@@ -47,5 +52,14 @@ $(ENGINES)/.ready: pyproject.toml constraints.txt
 	@$(ENGINES)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[engines]'
 	@touch $@
 
+# Streaming goes in without its dependencies: its limits (numpy below 2.2, transformers below 5) rule out the others' versions, and what
+# its MDS files need of them works with newer ones.
+$(PEERS)/.ready: pyproject.toml constraints.txt
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	@echo "Installing Spanmill and the libraries that read its exports into $(PEERS) (a few minutes the first time) …"
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[peers]'
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps mosaicml-streaming
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(ENGINES) .venv-bench .cache runs build *.egg-info
+	rm -rf $(VENV) $(ENGINES) $(PEERS) .venv-bench .cache runs build *.egg-info
