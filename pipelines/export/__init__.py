@@ -112,6 +112,7 @@ def _description(job: Job, to: str, unit: str, chosen: Format, files: list[FileE
         "format": to,
         "unit": unit,
         "shards": job.shards.manifest.digest,
+        "forgotten": job.shards.mask.digest if job.shards.mask else "",
         "context_length": metadata.context_length,
         "vocab_size": metadata.vocab_size,
         "tokenizer_sha256": metadata.tokenizer_sha256,

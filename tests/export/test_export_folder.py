@@ -8,15 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
-from export_runs import ROWS, TOKENIZER, digests, make_run
+from export_runs import CONTROL_IDS, ROWS, TOKENIZER, digests, make_run
 
 from beam_runner import cli
 from contracts.errors import ConfigError, OutputError, ShardError, StageError
+from contracts.special_tokens import PAD
 from pipelines import storage
 from pipelines.export import FORMATS, export, job
 from pipelines.export.folder import FINISHED, UNFINISHED
+from sharding.forgotten import MASK_PATH, Places, mask_bytes
+from sharding.shards import open_shards
 
 KINDS = [(to, unit) for to, units in FORMATS.items() for unit in units]
 TRAINING = [source for source, shards in ROWS.items() if sum(shards)]
@@ -74,6 +79,29 @@ def _stop_after(patch: pytest.MonkeyPatch, files: int) -> None:
         return real(path)
 
     patch.setattr(storage, "begin", begin)
+
+
+@pytest.mark.parametrize(("to", "unit"), KINDS)
+def test_what_was_forgotten_is_gone(tmp_path: Path, to: str, unit: str) -> None:
+    """Its tokens and its name are nowhere, and export.json says which mask was applied."""
+    run = make_run(tmp_path / "run", rows={"code": [20]})
+    shards = open_shards(str(run / "shard"))
+    long = [row for row in range(20) if (table := shards.row("code", row)[1]).length[0] >= 6 and table.kind[0]]
+    ids, segments = shards.row("code", long[0])
+    forgotten, length = segments.doc_id[0].tobytes(), int(segments.length[0])
+    places = Places(np.array(long[:1]), np.array([0], np.int32), segments.length[:1].astype(np.int32), segments.doc_id[:1])
+    (run / "shard/forgotten").mkdir()
+    (run / "shard" / MASK_PATH).write_bytes(mask_bytes(shards.manifest.digest, {"code/00000.arrow": places}))
+    export(str(run), str(tmp_path / "out"), to, unit)
+    everything = b"".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert ids[:length].tobytes() not in everything
+    assert forgotten not in everything
+    if to == "hf":
+        rows = pq.read_table(tmp_path / "out/data/code/00000.parquet").to_pylist()
+        assert rows[long[0]]["input_ids"] == [CONTROL_IDS[PAD]] * length + ids[length:].tolist()
+        assert rows[long[0]]["labels"][:length] == [-100] * length
+        assert forgotten.hex() not in [doc_id for row in rows for doc_id in row["doc_ids"]]
+    assert json.loads((tmp_path / "out" / FINISHED).read_text())["forgotten"] == open_shards(str(run / "shard")).mask.digest
 
 
 def test_foreign_and_finished_folders_are_left_alone(small_run: Path, tmp_path: Path) -> None:
