@@ -91,7 +91,7 @@ class DocumentReader:
             source = parts[number].stratum
             for table in self.corpus.groups(parts[number], self.columns):
                 names, of = strata_of(table, source, self.settings, self.seed)
-                table = table.filter(pa.array(of == (names.index(wanted.stratum) if wanted.stratum in names else -1)))
+                table = _those(table, of == (names.index(wanted.stratum) if wanted.stratum in names else -1))
                 length = text_bytes(table)
                 begin = at + np.cumsum(length) - length
                 at += int(length.sum())
@@ -99,7 +99,7 @@ class DocumentReader:
                 if self.forgotten:
                     inside &= np.array([each not in self.forgotten for each in table["doc_id"].to_pylist()], np.bool_)
                 if inside.any():
-                    yield table.filter(pa.array(inside)).combine_chunks(), begin[inside], source
+                    yield _those(table, inside), begin[inside], source
                 if at >= wanted.stop:
                     return
 
@@ -129,6 +129,11 @@ class DocumentReader:
             encoded.ids, encoded.offsets, doc_ids(table), encoded.head, np.full(n, first), np.full(n, ends, np.bool_), mixture
         )
         return Window(documents, _by_language(names, language, documents, text_bytes(table)))
+
+
+def _those(table: pa.Table, wanted: npt.NDArray[np.bool_]) -> pa.Table:
+    """Rows of a table, each column in one piece; the table itself if they are all."""
+    return table if wanted.all() else table.filter(pa.array(wanted)).combine_chunks()
 
 
 def piece_bounds(data: npt.NDArray[np.uint8], piece_bytes: int) -> list[int]:

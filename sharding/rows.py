@@ -79,10 +79,11 @@ class RowBuilder:
         cuts = cuts.some(order)
         made = self._examples(documents, keys, cuts, drawn[cuts.document])
         row, start = self._permuted(documents, keys, packed)[packed.row[order]], packed.start[order]
-        input_ids = np.full((packed.rows, self.row_length), self.padding_id, token_dtype(self.vocab_size))
+        input_ids = np.empty((packed.rows, self.row_length), token_dtype(self.vocab_size))
         for number, examples in enumerate(made.examples):
             mine = np.flatnonzero(made.objective == number)
             _fill(input_ids, examples.ids, examples.offsets, row[mine], start[mine])
+        _pad(input_ids, np.bincount(row, made.column("length"), packed.rows).astype(np.int64), self.padding_id)
         segments = segments_of(documents, cuts, made, row, start, packed.rows, self.row_length)
         statistics = window_statistics(documents, cuts, made, segments, self.ends_line)
         return Rows(input_ids, segments, statistics)
@@ -152,3 +153,10 @@ def _fill(
     for i in range(len(row)):
         for j in range(offsets[i + 1] - offsets[i]):
             out[row[i], start[i] + j] = ids[offsets[i] + j]
+
+
+@njit(cache=True, nogil=True)
+def _pad(out: npt.NDArray[Any], filled: npt.NDArray[np.int64], padding_id: int) -> None:
+    for i in range(len(out)):
+        for j in range(filled[i], out.shape[1]):
+            out[i, j] = padding_id
