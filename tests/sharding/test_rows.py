@@ -113,7 +113,7 @@ def test_damage_is_found(tmp_path: Path) -> None:
     row = int(np.searchsorted(rows.segments.row_offsets, corrupted, side="right") - 1)
     at = int(rows.segments.start[corrupted]) + 5
     ids = rows.input_ids.copy()
-    ids[row, at] = CONTROL_IDS["<reponame>"]
+    ids[row, at] = CONTROL_IDS["<fim_middle>"]
     wrong = inspect(as_shard(Rows(ids, rows.segments, {}), tmp_path)).problems
     assert len(wrong) == 1
     assert "control token" in wrong[0] or "do not belong together" in wrong[0]
