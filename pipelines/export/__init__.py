@@ -68,8 +68,9 @@ def export(run_dir: str, output: str, to: str, unit: str = "row") -> Exported:
     """Writes the shards of a run in another format, and the format's index last.
 
     `run_dir` and `output` are folders or fsspec URLs. Memory: one batch of rows, or an MDS shard (64 MiB) twice; from a store also the
-    shard that is being read. Time: 0.02 to 0.1 s a million tokens, and that of writing the files. Raises ConfigError for an unknown format or unit, StageError or ShardError
-    for shards that cannot be read, OutputError for a folder that holds anything but an interrupted export.
+    shard that is being read. Time: 0.02 to 0.1 s a million tokens, and that of writing the files. Raises ConfigError for an unknown format
+    or unit, StageError or ShardError for shards that cannot be read, OutputError for a folder that holds anything but an interrupted
+    export.
     """
     chosen = _format(to, unit)
     shards = open_shards(join(absolute(run_dir), "shard"))
