@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.errors import InputError
+from contracts.manifest import digest_of
 from pipelines import lookup
 from pipelines.rows import load, save
 from pipelines.storage import exists, join, read_bytes_or_none, write_bytes
@@ -67,6 +68,18 @@ def forgotten_ids(run_dir: str, input_dir: str = "") -> npt.NDArray[np.uint8]:
     if repos and curate:
         ids.update(row["doc_id"] for row in lookup.documents_of_repos(curate, repos))
     return as_rows(ids)
+
+
+def forgotten_digest(run_dir: str, input_dir: str = "") -> str:
+    """Digest of the lists that `forgotten_ids` goes by, or "" if nothing is on them. Costs no pass over the corpus.
+
+    It belongs to what an unfinished shard stage has done, which must be done again when more is forgotten, but not to what finished shards
+    are: those have their mask.
+    """
+    lists = [Listed.of(base) for base in (run_dir, input_dir) if base]
+    ids = sorted({doc_id.hex() for each in lists for doc_id in each.ids})
+    repos = sorted({repo for each in lists for repo in each.repos})
+    return digest_of([ids, repos]) if ids or repos else ""
 
 
 def _read_ids(path: str) -> frozenset[bytes]:

@@ -22,7 +22,7 @@ from contracts.special_tokens import PAD
 from pipelines.corpus import Committed, Corpus, column, find, find_corpus, read_checked
 from pipelines.counts import add_up
 from pipelines.engine import Engine
-from pipelines.forgotten import forgotten_ids
+from pipelines.forgotten import forgotten_digest, forgotten_ids
 from pipelines.graph import Items, Once
 from pipelines.marked_text import MarkedIds, encode_marked
 from pipelines.recipe import Recipe
@@ -58,7 +58,8 @@ def shard(recipe: Recipe, run_dir: str, input_dir: str, engine: Engine) -> Manif
     corpus = find_corpus(run_dir, input_dir)
     vocabulary = find(run_dir, input_dir, "tokenizer")
     upstream = {"curate": corpus.curate.digest, "dedup": corpus.dedup.digest, "tokenizer": vocabulary.digest}
-    stage = Stage("shard", run_dir, recipe.shard.model_dump(mode="json"), recipe.seed, upstream)
+    unfinished = {"forgotten": digest} if (digest := forgotten_digest(run_dir, input_dir)) else {}
+    stage = Stage("shard", run_dir, recipe.shard.model_dump(mode="json"), recipe.seed, upstream, layout=unfinished)
     if made := engine.finished(stage):
         return made
     if not engine.dry:

@@ -35,9 +35,12 @@ class Found(NamedTuple):
 def find(path: str, doc_ids: UInt8) -> Found:
     """Every segment of a shard that holds a token of one of the documents, uint8[n, 16] in ascending order.
 
-    Raises ShardError for what is no shard. Cost: one pass over the segments, 0.2 µs each with a hundred ids, 1 µs with a million. From a
-    store only the segments are fetched.
+    Raises ShardError for what is no shard, ValueError for ids in another order. Cost: one pass over the segments, 0.2 µs each with a
+    hundred ids, 1 µs with a million. From a store only the segments are fetched.
     """
+    high, low = _halves(doc_ids[:, :8]), _halves(doc_ids[:, 8:])
+    if ((high[1:] < high[:-1]) | ((high[1:] == high[:-1]) & (low[1:] < low[:-1]))).any():
+        raise ValueError("doc_ids must ascend")
     batches = [_found_in(column, first_row, doc_ids) for first_row, column in _segments(path)]
     return Found(
         np.concatenate([np.empty(0, np.int64), *(each.row for each in batches)]),
@@ -60,9 +63,9 @@ def _among(ids: UInt8, wanted: UInt8) -> npt.NDArray[np.bool_]:
     """bool[k]: which ids, uint8[k, 16], are among those wanted, uint8[n, 16] in ascending order. Halves are compared first, as numbers."""
     if not len(wanted):
         return np.zeros(len(ids), np.bool_)
-    halves = _halves(wanted)
-    place = np.minimum(np.searchsorted(halves, _halves(ids)), len(wanted) - 1)
-    found = halves[place] == _halves(ids)
+    sorted_halves, halves = _halves(wanted[:, :8]), _halves(ids[:, :8])
+    place = np.minimum(np.searchsorted(sorted_halves, halves), len(wanted) - 1)
+    found = sorted_halves[place] == halves
     alike = np.ascontiguousarray(ids[found]).view("V16")[:, 0]
     sorted_ids = np.ascontiguousarray(wanted).view("V16")[:, 0]
     place = np.minimum(np.searchsorted(sorted_ids, alike), len(wanted) - 1)
@@ -70,9 +73,9 @@ def _among(ids: UInt8, wanted: UInt8) -> npt.NDArray[np.bool_]:
     return np.asarray(found, np.bool_)
 
 
-def _halves(ids: UInt8) -> npt.NDArray[np.uint64]:
-    """uint64[k]: the first eight bytes of each id as a number, which sorts as they do."""
-    return np.ascontiguousarray(ids[:, :8]).view(">u8")[:, 0].astype(np.uint64)
+def _halves(halves: UInt8) -> npt.NDArray[np.uint64]:
+    """uint64[k]: eight bytes each, uint8[k, 8], as numbers that sort as they do."""
+    return np.ascontiguousarray(halves).view(">u8")[:, 0].astype(np.uint64)
 
 
 def _segments(path: str) -> Iterator[tuple[int, pa.ListArray]]:

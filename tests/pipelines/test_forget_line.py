@@ -22,13 +22,14 @@ from pipelines.forget import Request, forget, read_request
 from pipelines.forgotten import DOCUMENTS, REPOS, Listed, forgotten_ids
 from pipelines.recipe import Recipe
 from pipelines.shard import shard
+from pipelines.stage import Stage
 from pipelines.stats import collect
 from pipelines.tables import show
 from pipelines.verify import verify
 from sharding.check import documents
 from sharding.forgotten import MASK_PATH
 from sharding.loader import Loader
-from sharding.shards import ShardSet, open_shards
+from sharding.shards import Shard, ShardSet, open_shards
 
 Row = dict[str, Any]
 
@@ -80,6 +81,7 @@ def test_a_hundred_forgotten_documents_are_never_yielded_and_everything_else_is(
     assert after.resume(before.state(16)) == 16
     assert before.shard_set.mask is None
     rows = sum(after.shard_set.rows(source) for source in after.sources)
+    batch, masked_batch = before.samples(np.arange(rows)), after.samples(np.arange(rows))
     hidden = tokens = 0
     for k in range(rows):  # one pass: every row once
         source, index = before.locate(np.array([k]))
@@ -90,10 +92,9 @@ def test_a_hundred_forgotten_documents_are_never_yielded_and_everything_else_is(
         assert np.array_equal(masked_ids[~spread], ids[~spread])
         assert (masked_ids[spread] == after.shard_set.metadata.special_ids["<fim_pad>"]).all()
         assert not {doc_id.tobytes() for doc_id in masked.doc_id} & set(gone)
-        batch, masked_batch = before.samples(np.array([k])), after.samples(np.array([k]))
-        assert np.array_equal(masked_batch.input_ids[0], masked_ids)
-        assert not masked_batch.loss_mask[0][spread[1:]].any()
-        assert np.array_equal(masked_batch.loss_mask[0][~spread[1:]], batch.loss_mask[0][~spread[1:]])
+        assert np.array_equal(masked_batch.input_ids[k], masked_ids)
+        assert not masked_batch.loss_mask[k][spread[1:]].any()
+        assert np.array_equal(masked_batch.loss_mask[k][~spread[1:]], batch.loss_mask[k][~spread[1:]])
         hidden, tokens = hidden + int(forgotten.sum()), tokens + int(segments.length[forgotten].sum())
     whole, left = masked_documents(made), masked_documents(run_dir)
     assert set(left) == set(whole) - set(gone)
@@ -107,9 +108,9 @@ def test_the_receipt_names_every_row(run_dir: Path) -> None:
     receipt = forget(str(run_dir), asking(*gone))
     shards, rows = opened(run_dir), {}
     for entry in shards.manifest.files:
-        raw = pipelines.forget.find(str(run_dir / "shard" / entry.path), np.frombuffer(b"".join(gone), np.uint8).reshape(-1, 16))
-        if len(raw.row):
-            rows[entry.path] = sorted(set(raw.row.tolist()))
+        raw = Shard.open(str(run_dir / "shard" / entry.path))
+        holding = [row for row in range(raw.rows) if set(gone) & {doc_id.tobytes() for doc_id in raw.segments(row).doc_id}]
+        rows |= {entry.path: holding} if holding else {}
     assert receipt["shards"]["rows"] == rows
     assert receipt["shards"]["manifest_digest"] == shards.manifest.digest
     written = json.loads(Path(receipt.pop("receipt")).read_text())
@@ -210,6 +211,38 @@ def test_a_stage_that_is_up_to_date_keeps_its_mask(run_dir: Path, recipe: Recipe
     before = digests(run_dir)
     shard(recipe, str(run_dir), "", engine)
     assert digests(run_dir) == before
+
+
+def test_shards_that_are_made_again_leave_forgotten_documents_out(run_dir: Path, recipe: Recipe, engine: Engine) -> None:
+    ids = in_shards(run_dir)
+    whole = masked_documents(run_dir)
+    forget(str(run_dir), asking(*ids[:20:2], repos=("owner1/repo",)))
+    gone = {row.tobytes() for row in forgotten_ids(str(run_dir))}
+    shutil.rmtree(run_dir / "shard")
+    shard(recipe, str(run_dir), "", engine)
+    again = masked_documents(run_dir)
+    assert opened(run_dir).mask is None
+    assert set(again) == set(whole) - gone
+    assert all(np.array_equal(again[doc_id], whole[doc_id]) for doc_id in again)
+    assert verify(str(run_dir), QUIET) == []
+    receipt = forget(str(run_dir), asking(*ids[:20:2]))
+    assert (receipt["shards"]["segments"], receipt["found"]["unknown_doc_ids"]) == (0, [])
+
+
+def test_a_stage_that_was_stopped_forgets_what_it_had_done(
+    run_dir: Path, recipe: Recipe, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = in_shards(run_dir)[:5]
+    shutil.rmtree(run_dir / "shard")
+    with monkeypatch.context() as stopped:
+        stopped.setattr(Stage, "commit", lambda *_: 1 / 0)
+        with pytest.raises(SpanmillError):
+            shard(recipe, str(run_dir), "", engine)
+    assert list((run_dir / "shard").rglob("*.arrow"))
+    assert forget(str(run_dir), asking(*gone))["shards"] is None
+    shard(recipe, str(run_dir), "", engine)
+    assert not set(gone) & set(masked_documents(run_dir))
+    assert verify(str(run_dir), QUIET) == []
 
 
 def test_a_run_that_takes_stages_from_another_forgets_what_that_one_did(run_dir: Path, tmp_path: Path) -> None:

@@ -83,6 +83,11 @@ def test_ids_are_told_apart_by_all_of_their_bytes(
     ]
 
 
+def test_ids_in_another_order_are_refused(stage: Path) -> None:
+    with pytest.raises(ValueError, match="must ascend"):
+        find(str(stage / "c0.arrow"), ids_of(stage, [3, 1]))
+
+
 def test_documents_are_found_in_a_store(stage: Path) -> None:
     with fsspec.open("memory://lost/c0.arrow", "wb") as file:
         file.write((stage / "c0.arrow").read_bytes())
