@@ -17,7 +17,7 @@ quickstart: $(VENV)/.ready  ## The whole line on this machine's own Python, endi
 
 test: $(VENV)/.ready  ## Everything that CI runs: lint, types, import rules, tests
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses=2 --dist=loadfile
 
 # Spark, Flink, Dataflow's checks, S3 and GCS servers: they need Java 17 and Maven, and an environment of their own (1.5 GB).
 test-engines: $(ENGINES)/.ready test-peers  ## The line on real clusters and object stores, byte for byte as on this machine
