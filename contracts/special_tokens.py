@@ -1,15 +1,23 @@
-"""The special tokens of CodeGen2.5 and their layout behind the ordinary vocabulary.
+"""The special tokens of CodeGen2.5 and of StarCoder, and their order in the vocabulary.
 
-Source: tokenization_codegen25.py of Salesforce/codegen25-7b-multi (recipe: 50,257 GPT-2 ids, then 943 added tokens):
+codegen25, behind the ordinary vocabulary. Source: tokenization_codegen25.py of Salesforce/codegen25-7b-multi (recipe: 50,257 GPT-2
+ids, then 943 added tokens):
 
     <|endoftext|> | 30 space runs, 31…2 | 8 tab runs, 9…2 | 18 StarCoder tokens | <dummy_0..3> | <sep> <eom> | <mask_n> … <mask_1>
+
+starcoder, before the ordinary vocabulary. Source: special_tokens_map.json of bigcode/starcoder:
+
+    <|endoftext|> | 18 StarCoder tokens | ordinary … | and, only where masks are asked for: <dummy_0..3> | <sep> <eom> | <mask_n> … <mask_1>
 
 Whitespace runs stand for ordinary text. All others are control tokens: only code may write them, text never can.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
+
+Layout = Literal["codegen25", "starcoder"]
+"""Names of the published orders of special tokens."""
 
 END_OF_TEXT: Final = "<|endoftext|>"
 SEP: Final = "<sep>"
@@ -49,9 +57,20 @@ def mask(i: int) -> str:
 
 
 def control_tokens(n_masks: int) -> tuple[str, ...]:
-    """Every control token but `<|endoftext|>`, in id order; `<mask_1>` comes last and so has the highest id."""
+    """Every control token of codegen25 but `<|endoftext|>`, in id order; `<mask_1>` comes last and so has the highest id."""
+    return STARCODER + infill_tokens(n_masks)
+
+
+def infill_tokens(n_masks: int) -> tuple[str, ...]:
+    """What CodeGen2.5 has beyond StarCoder's tokens, in id order."""
     masks = tuple(mask(i) for i in range(n_masks, 0, -1))
-    return STARCODER + DUMMIES + (SEP, END_OF_MASK) + masks
+    return DUMMIES + (SEP, END_OF_MASK) + masks
+
+
+def layout_controls(layout: Layout, n_masks: int) -> tuple[str, ...]:
+    """Every control token of a layout, `<|endoftext|>` first. StarCoder's has no masks unless some are asked for."""
+    more = control_tokens(n_masks) if layout == "codegen25" or n_masks else STARCODER
+    return (END_OF_TEXT, *more)
 
 
 def added_tokens(n_masks: int) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ class Encoder:
             raise InputError(f"gigatoken gives other ids than `tokenizers` for this tokenizer.json. {_SLOW}")
 
     def _encode_fast(self, text: pa.LargeStringArray) -> Encoded:
-        encoded = self._fast.encode_batch(_as_bytestrings(text), parallel=False).layout
+        encoded = self._fast.encode_batch(as_bytestrings(text), parallel=False).layout
         offsets = np.asarray(encoded.offsets.data, dtype=np.int64)
         ids = np.asarray(encoded.content.data)[offsets[0] : offsets[-1]]
         return Encoded(ids.astype(np.uint32, copy=False), offsets - offsets[0])
@@ -91,7 +91,7 @@ def line_ends(tokenizer_json: str, vocab_size: int) -> npt.NDArray[np.bool_]:
     return ends
 
 
-def _as_bytestrings(text: pa.LargeStringArray) -> Any:
+def as_bytestrings(text: pa.LargeStringArray) -> Any:
     """The same buffers as an awkward array of bytestrings, without a copy."""
     import awkward
 

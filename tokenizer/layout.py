@@ -1,8 +1,10 @@
 """Where special tokens stand in a vocabulary, and what becomes of a vocabulary that lacks some.
 
-    0 … ordinary-1   BPE tokens        ordinary   <|endoftext|>        then contracts.special_tokens.added_tokens
+    codegen25    0 … n-1  BPE tokens        n  <|endoftext|>       then contracts.special_tokens.added_tokens
+    starcoder    0  <|endoftext|>   1 … 18  StarCoder's tokens     then BPE tokens
 
-With GPT-2's 50,256 ordinary tokens and 881 masks these are CodeGen2.5's published ids.
+With GPT-2's 50,256 ordinary tokens and 881 masks the first are CodeGen2.5's published ids; the second are StarCoder's, up to the
+ordinary tokens. Both split text into words by GPT-2's pattern, so StarCoder's own rule that each digit is a token is not kept.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from contracts.errors import InputError
-from contracts.special_tokens import END_OF_TEXT, WHITESPACE_RUNS, control_tokens
+from contracts.special_tokens import END_OF_TEXT, STARCODER, WHITESPACE_RUNS, Layout, layout_controls
 
 
 @dataclass(frozen=True)
@@ -27,21 +29,28 @@ class Vocabulary:
     """Id of every control token; text never gives one of them."""
 
 
-def lay_out(vocab: dict[str, int], merges: list[tuple[str, str]], masks: int) -> Vocabulary:
+def lay_out(vocab: dict[str, int], merges: list[tuple[str, str]], masks: int, layout: Layout = "codegen25") -> Vocabulary:
     """The vocabulary of a freshly trained BPE.
 
-    `vocab` maps byte-level tokens to ids 0…n-1. `<|endoftext|>` becomes an ordinary entry that no merge leads to, as in GPT-2's
-    own vocabulary, so that the ids behind it follow without a gap.
+    `vocab` maps byte-level tokens to ids 0…n-1. Special tokens that stand before or right behind them become ordinary entries that no
+    merge leads to, as `<|endoftext|>` is in GPT-2's own vocabulary, so that the ids behind them follow without a gap.
     """
-    tokenizer = Tokenizer(models.BPE(vocab={**vocab, END_OF_TEXT: len(vocab)}, merges=merges))
+    controls = layout_controls(layout, masks)
+    if layout == "codegen25":
+        entries = {**vocab, END_OF_TEXT: len(vocab)}
+    else:
+        first = (END_OF_TEXT, *STARCODER)
+        entries = {token: i for i, token in enumerate(first)} | {token: i + len(first) for token, i in vocab.items()}
+    tokenizer = Tokenizer(models.BPE(vocab=entries, merges=merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(END_OF_TEXT, normalized=False, special=True)])
-    tokenizer.add_tokens([AddedToken(run, normalized=False) for run in WHITESPACE_RUNS])
-    return _finish(tokenizer, masks)
+    if layout == "codegen25":
+        tokenizer.add_special_tokens([AddedToken(END_OF_TEXT, normalized=False, special=True)])
+        tokenizer.add_tokens([AddedToken(run, normalized=False) for run in WHITESPACE_RUNS])
+    return _finish(tokenizer, controls)
 
 
-def adopt(text: str, where: str, masks: int) -> Vocabulary:
+def adopt(text: str, where: str, masks: int, layout: Layout = "codegen25") -> Vocabulary:
     """The vocabulary of an existing tokenizer.json; control tokens that it lacks are appended behind its last id.
 
     Raises InputError if it is not a byte-level BPE that gives back every byte it is given.
@@ -50,7 +59,7 @@ def adopt(text: str, where: str, masks: int) -> Vocabulary:
         tokenizer = Tokenizer.from_str(text)
     except Exception as error:  # `tokenizers` raises bare Exception
         raise InputError(f"{where} is not a tokenizer.json that `tokenizers` can load: {error}") from None
-    vocabulary = _finish(tokenizer, masks)
+    vocabulary = _finish(tokenizer, layout_controls(layout, masks))
     _check_lossless(vocabulary, where)
     return vocabulary
 
@@ -64,11 +73,9 @@ def without_control_tokens(tokenizer_json: str) -> str:
     return json.dumps(fields, ensure_ascii=False)
 
 
-def _finish(tokenizer: Tokenizer, masks: int) -> Vocabulary:
-    controls = control_tokens(masks)
+def _finish(tokenizer: Tokenizer, given: tuple[str, ...]) -> Vocabulary:
     known = tokenizer.get_vocab()
     # A token of the right name that is not marked special would be recognised in text: mark all of them.
-    given = [END_OF_TEXT, *controls]
     tokenizer.add_special_tokens([AddedToken(t, normalized=False, special=True) for t in given if t in known])
     tokenizer.add_special_tokens([AddedToken(t, normalized=False, special=True) for t in given if t not in known])
     vocab = tokenizer.get_vocab(with_added_tokens=True)
