@@ -177,7 +177,7 @@ def test_the_learning_rate_warms_up_and_comes_down() -> None:
 
 def test_tallies_are_means_over_targets(tiny_run: Path) -> None:
     loader = Loader(open_shards(str(tiny_run / "shard")), batch_size=6)
-    batch = loader.batch(0)
+    batch = loader.batch(3)  # holds padding and both objectives
     nll = np.random.default_rng(0).random(int(batch.loss_mask.sum()), np.float32)
     tally = Tally(loader.sources, np.full(512, 2.0))
     whole = np.zeros(batch.loss_mask.shape)
