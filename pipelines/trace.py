@@ -234,7 +234,7 @@ def _document_words(curate: str, row: lookup.Row) -> Answer:
 
 
 def _rows(shards: str, doc_id: bytes) -> list[Answer]:
-    """Every segment of a document, in the order of shards and rows."""
+    """Every segment of a document, pass by pass in the order of its tokens."""
     rows: list[Answer] = []
     for path, found in sorted(scan(shards, [doc_id]).items()):
         epoch, columns = Shard.open(join(shards, path)).metadata.epoch, found.segments
@@ -244,4 +244,4 @@ def _rows(shards: str, doc_id: bytes) -> list[Answer]:
         for row, number, start, length, doc_start, kind in zip(*values, strict=True):
             place = {"shard": path, "epoch": epoch, "row": row, "segment": number, "start": start, "length": length}
             rows.append({**place, "doc_start": doc_start, "objective": NAMES[kind]})
-    return rows
+    return sorted(rows, key=lambda each: (each["epoch"], each["doc_start"], each["shard"], each["row"]))

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from made_up_corpus import recipe_values
 from run_the_line import QUIET, digests
 
 import pipelines.forget
@@ -25,6 +26,7 @@ from pipelines.shard import shard
 from pipelines.stage import Stage
 from pipelines.stats import collect
 from pipelines.tables import show
+from pipelines.trace import trace_document
 from pipelines.verify import verify
 from sharding.check import documents
 from sharding.forgotten import MASK_PATH
@@ -227,6 +229,35 @@ def test_shards_that_are_made_again_leave_forgotten_documents_out(run_dir: Path,
     assert verify(str(run_dir), QUIET) == []
     receipt = forget(str(run_dir), asking(*ids[:20:2]))
     assert (receipt["shards"]["segments"], receipt["found"]["unknown_doc_ids"]) == (0, [])
+
+
+def test_every_pass_forgets_and_so_does_what_is_held_out(made: Path, corpus: Path, tmp_path: Path, engine: Engine) -> None:
+    values = recipe_values(corpus)
+    values["shard"] |= {"epochs": 2, "held_out": 0.2, "strata": "language", "compression": "zstd"}
+    shard(Recipe(**values), str(tmp_path), str(made), engine)
+    gone = in_shards(made)[::3]
+    receipt = forget(str(tmp_path), asking(*gone))
+    assert receipt["found"]["unknown_doc_ids"] == []
+    assert any(path.startswith("held_out/") for path in receipt["shards"]["rows"])
+    shards = opened(tmp_path)
+    seen: dict[int, set[bytes]] = {}
+    for source, stratum in shards.strata.items():
+        for number in range(len(stratum.entries)):
+            each = shards.shard(source, number)
+            table = each.segment_table()
+            seen.setdefault(each.metadata.epoch, set()).update(row.tobytes() for row in table.doc_id[table.kind > 0])
+    assert len(seen) == 2
+    assert set.union(*seen.values()) == set(in_shards(made)) - set(gone)
+    epochs = {row["epoch"] for row in trace_document(str(tmp_path), gone[0], str(made))["rows"]}
+    assert epochs <= {0, 1}
+    assert verify(str(tmp_path), QUIET) == verify_without_forgetting(tmp_path)
+
+
+def verify_without_forgetting(run_dir: Path) -> list[str]:
+    """Problems of a run as if nothing had been forgotten: here, that its earlier stages lie elsewhere."""
+    (run_dir / "shard" / MASK_PATH).unlink()
+    shutil.rmtree(run_dir / "forget")
+    return verify(str(run_dir), QUIET)
 
 
 def test_a_stage_that_was_stopped_forgets_what_it_had_done(
