@@ -30,6 +30,9 @@ STARTS_CHARACTER = 8
 NEWLINE = 10
 """The byte."""
 
+Counts = npt.NDArray[np.uint16 | np.uint32]
+"""Of something in each token: 16 bits, so that the table of a usual vocabulary stays in a core's cache; 32 where a token is that long."""
+
 Encode = Callable[[pa.LargeStringArray], tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]]
 """n texts to (ids uint32[tokens], offsets int64[n + 1]): text i has the ids ids[offsets[i]:offsets[i + 1]]. Never a control token."""
 
@@ -49,13 +52,13 @@ class TextTable:
         return text
 
     @cached_property
-    def characters(self) -> npt.NDArray[np.int32]:
-        """int32[V]: UTF-8 characters that begin in each token."""
+    def characters(self) -> Counts:
+        """uint16[V]: UTF-8 characters that begin in each token."""
         return self._count((self.data & 0xC0) != 0x80)
 
     @cached_property
-    def newlines(self) -> npt.NDArray[np.int32]:
-        """int32[V]: newlines in each token."""
+    def newlines(self) -> Counts:
+        """uint16[V]: newlines in each token."""
         return self._count(self.data == NEWLINE)
 
     @cached_property
@@ -79,9 +82,10 @@ class TextTable:
         tokens = (text[begin:end] for begin, end in pairwise(edges))
         return np.fromiter(map(_flags, tokens), np.uint8, len(edges) - 1)
 
-    def _count(self, matches: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
+    def _count(self, matches: npt.NDArray[np.bool_]) -> Counts:
         before = np.concatenate([[0], np.cumsum(matches)])
-        return np.diff(before[self.offsets]).astype(np.int32)
+        counts = np.diff(before[self.offsets])
+        return counts.astype(np.uint16 if counts.max(initial=0) < 2**16 else np.uint32)
 
 
 @dataclass(frozen=True, eq=False)
