@@ -137,7 +137,7 @@ def _of_repos(run_dir: str, request: Request) -> list[Row]:
 def _found_words(run_dir: str, request: Request, of_repos: Sequence[Row], found: Mapping[str, Found]) -> Receipt:
     """What became of each name: documents by repository as the corpus spells it, and what was not found."""
     curate = lookup.folder_of("curate", run_dir)
-    known = set(lookup.documents(curate, request.doc_ids)) if curate else set()
+    known = lookup.known(curate, request.doc_ids) if curate else set()
     known |= {row.tobytes() for each in found.values() for row in each.segments.doc_id} & request.doc_ids
     repos: dict[str, int] = {}
     for row in of_repos:

@@ -52,15 +52,18 @@ def find(path: str, doc_ids: UInt8) -> Found:
 def _found_in(column: pa.ListArray, first_row: int, doc_ids: UInt8) -> Found:
     table = SegmentTable.from_arrow(column)
     index = np.flatnonzero(table.kind)
-    index = index[_among(table.doc_id[index], doc_ids)]
+    index = index[among(table.doc_id[index], doc_ids)]
     row = np.searchsorted(table.row_offsets, index, side="right") - 1
     chosen = {name: values[index] for name, values in vars(table).items() if name != "row_offsets"}
     segments = SegmentTable(row_offsets=np.array([0, len(index)], np.int64), **chosen)
     return Found(row + first_row, (index - table.row_offsets[row]).astype(np.int32), segments)
 
 
-def _among(ids: UInt8, wanted: UInt8) -> npt.NDArray[np.bool_]:
-    """bool[k]: which ids, uint8[k, 16], are among those wanted, uint8[n, 16] in ascending order. Halves are compared first, as numbers."""
+def among(ids: UInt8, wanted: UInt8) -> npt.NDArray[np.bool_]:
+    """bool[k]: which ids, uint8[k, 16], are among those wanted, uint8[n, 16] in ascending order.
+
+    Halves are compared first, as numbers. Nothing is built of `wanted`, so it may be asked again and again for a few ids.
+    """
     if not len(wanted):
         return np.zeros(len(ids), np.bool_)
     sorted_halves, halves = _halves(wanted[:, :8]), _halves(ids[:, :8])
