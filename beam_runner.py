@@ -237,6 +237,27 @@ cli.add_command(forget)
 
 @cli.command()
 @click.argument("directory")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@looking
+def audit(directory: str, as_json: bool) -> None:
+    """Count special tokens that the kept text spells literally.
+
+    They are encoded as text and never become control tokens; this says how many there are, and where.
+    """
+    from pipelines.audit import audit as audit_run
+    from pipelines.audit import show
+
+    found = audit_run(directory)
+    if as_json:
+        import json
+
+        click.echo(json.dumps(found, indent=2))
+    else:
+        show(found)
+
+
+@cli.command()
+@click.argument("directory")
 @click.option("--to", metavar="FORMAT", required=True, help="megatron, nanoset, mds or hf.")
 @click.option("--unit", default="row", show_default=True, help="What becomes a sequence: row, or for megatron also segment.")
 @click.option("--output", metavar="DIR", required=True, help="An empty or new folder or URL.")

@@ -63,7 +63,7 @@ class Recipe(Settings):
             if names and name not in names:
                 raise ValueError(f"dedup.source_order: there is no source {name!r}; known: {', '.join(names)}")
         for name in self.tokenizer.weights:
-            if names and name not in names:
+            if names and name.partition("/")[0] not in names:
                 raise ValueError(f"tokenizer.weights.{name}: there is no such source; known: {', '.join(names)}")
         for name in self.shard.objectives_of:
             if names and name.split("/")[0] not in names:

@@ -12,6 +12,7 @@ from rich.table import Table
 from pipelines.cells import counted, empty_table, escape, shorten
 from pipelines.dedup_tables import dedup_tables
 from pipelines.shard_tables import shard_tables
+from pipelines.tokenizer_tables import tokenizer_tables
 
 LANGUAGES_SHOWN = 12
 LICENSES_SHOWN = 10
@@ -21,7 +22,7 @@ def show(found: dict[str, Any], plots: Sequence[str]) -> None:
     """Prints tables of a run's statistics to stdout, then where its files lie."""
     console = Console(highlight=False, emoji=False, width=None if os.isatty(1) else 120)
     tables = [_sources(found), _drops(found), *dedup_tables(found, console.width), _languages(found), _licenses(found)]
-    for table in (*tables, *shard_tables(found), _training(found)):
+    for table in (*tables, *tokenizer_tables(found), *shard_tables(found), _training(found)):
         if table is not None and table.row_count:
             title, table.title = table.title, None  # rich would wrap a title at the width of its table
             console.print(f"\n[bold]{title}[/bold]")

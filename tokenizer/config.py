@@ -32,7 +32,8 @@ class TokenizerSettings(Settings):
     give so many merges yields fewer. With `ranks` or `path` it only decides how many masks there are by default."""
 
     masks: int | None = Field(default=None, ge=1, le=100_000)
-    """Number of `<mask_i>` sentinels. By default CodeGen2.5's share of the vocabulary, 881 of 51,200, and at least 32; none for StarCoder."""
+    """Number of `<mask_i>` sentinels. By default CodeGen2.5's share of the vocabulary, 881 of 51,200, and at least 32; none with
+    StarCoder's layout."""
 
     sample_bytes: int = Field(default=200_000_000, ge=1_000, le=100_000_000_000)
     """Text to train on, in bytes. Workers count its words at about 50 MB/s each; one of them then trains on the counts, which takes about
@@ -85,7 +86,9 @@ class TokenizerSettings(Settings):
     @model_validator(mode="after")
     def _leaves_room(self) -> Self:
         if self.path and self.ranks:
-            raise ValueError(f"path = {self.path!r} and ranks = {self.ranks!r}: only one vocabulary can be taken over; leave one out")
+            raise ValueError(
+                f"path = {self.path!r} and ranks = {self.ranks!r}: only one vocabulary can be taken over; leave one out"
+            )
         if not self.given and self.ordinary < MIN_ORDINARY:
             raise ValueError(
                 f"vocab_size = {self.vocab_size} leaves {self.ordinary} ordinary tokens beside {self.mask_count} masks; "

@@ -1,11 +1,16 @@
 """Text to token ids, by buffers. Control tokens are unknown here: text that spells one stays text.
 
-Two engines, the same ids: `gigatoken` (fast) and `tokenizers` (the reference). Why gigatoken: docs/decisions/0004-fast-encoder.md.
+Two engines, the same ids: `gigatoken` (fast) and `tokenizers` (the reference). Why gigatoken, and why it is made anew now and then:
+docs/decisions/0015-encoder.md.
 """
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -15,8 +20,22 @@ from tokenizers import Tokenizer
 
 from contracts.errors import InputError
 from tokenizer.layout import HARD_TEXT, without_control_tokens
+from tokenizer.pieces import cut
 
 Engine = Literal["gigatoken", "tokenizers"]
+
+PIECE_BYTES = 8_000_000
+"""Text that gigatoken gets at a time. Its cache of words then grows by at most 85 MB before it is looked at: 10.6 bytes a byte of words
+that never repeat, as measured by benchmarks/encoders.py."""
+
+CACHE_BYTES = 256_000_000
+"""Growth of the process after which gigatoken is made anew: it forgets no word. On real code that is after some gigabytes of text."""
+
+FORGET_BYTES = 128_000_000
+"""Text after which it is made anew where the system does not tell the size of a process."""
+
+WARM_BYTES = 32_000_000
+"""Text between two makings at least: making takes as long as encoding about 10 MB, so other memory that grows costs little."""
 
 
 class Encoded(NamedTuple):
@@ -36,15 +55,16 @@ class Encoder:
     engine: Engine = "gigatoken"
 
     def __post_init__(self) -> None:
-        text_only = without_control_tokens(self.tokenizer_json)
-        self._reference = Tokenizer.from_str(text_only)
+        self._text_only = without_control_tokens(self.tokenizer_json)
+        self._reference = Tokenizer.from_str(self._text_only)
+        self._may_cut = json.loads(self._text_only)["pre_tokenizer"] == GPT2_WORDS and not _joins_lines(self._text_only)
         self._fast: Any = None
         if self.engine == "gigatoken":
-            self._fast = _load_fast(text_only)
+            self._renew()
             self._check_engine()
 
     def __call__(self, text: pa.LargeStringArray) -> Encoded:
-        """Ids of every document. One thread; cost about 1/75 s a MB with gigatoken, 1 s a MB with `tokenizers`."""
+        """Ids of every document. One thread; cost about 1/80 s a MB with gigatoken, 1 s a MB with `tokenizers`."""
         if len(text) == 0:
             return Encoded(np.zeros(0, np.uint32), np.zeros(1, np.int64))
         return self._encode_fast(text) if self._fast is not None else self._encode_reference(text)
@@ -56,10 +76,36 @@ class Encoder:
             raise InputError(f"gigatoken gives other ids than `tokenizers` for this tokenizer.json. {_SLOW}")
 
     def _encode_fast(self, text: pa.LargeStringArray) -> Encoded:
-        encoded = self._fast.encode_batch(as_bytestrings(text), parallel=False).layout
+        data, offsets = _buffers(text)
+        bounds, first = cut(data, offsets, PIECE_BYTES) if self._may_cut else (offsets, np.arange(len(offsets)))
+        ids, ends = [], [np.zeros(1, np.int64)]
+        for start, stop in _slices(bounds):
+            made, lengths = self._encode_pieces(data, bounds[start : stop + 1])
+            ids.append(made)
+            ends.append(np.cumsum(lengths) + ends[-1][-1])
+        return Encoded(np.concatenate(ids) if len(ids) > 1 else ids[0], np.concatenate(ends)[first])
+
+    def _encode_pieces(
+        self, data: npt.NDArray[np.uint8], bounds: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
+        """uint32[tokens] and int64[pieces]: ids, and how many each piece has."""
+        encoded = self._fast.encode_batch(_as_bytestrings(data, bounds), parallel=False).layout
         offsets = np.asarray(encoded.offsets.data, dtype=np.int64)
-        ids = np.asarray(encoded.content.data)[offsets[0] : offsets[-1]]
-        return Encoded(ids.astype(np.uint32, copy=False), offsets - offsets[0])
+        ids = np.asarray(encoded.content.data)[offsets[0] : offsets[-1]].astype(np.uint32, copy=False)
+        self._since += int(bounds[-1] - bounds[0])
+        if self._since >= WARM_BYTES and self._has_grown():
+            self._renew()
+        return ids, np.diff(offsets)
+
+    def _has_grown(self) -> bool:
+        now = _resident_bytes()
+        return now - self._resident > CACHE_BYTES if now else self._since > FORGET_BYTES
+
+    def _renew(self) -> None:
+        """Makes gigatoken anew, its cache empty. No id depends on when that is."""
+        self._fast = None  # its memory first
+        self._fast = _load_fast(self._text_only)
+        self._since, self._resident = 0, _resident_bytes()
 
     def _encode_reference(self, text: pa.LargeStringArray) -> Encoded:
         documents = [self._reference.encode(value, add_special_tokens=False).ids for value in text.to_pylist()]
@@ -69,7 +115,10 @@ class Encoder:
         return Encoded(np.array(flat, dtype=np.uint32), offsets)
 
 
-_SLOW = 'Set tokenizer.engine = "tokenizers" to encode with the reference, about 50 times slower.'
+GPT2_WORDS = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+"""The pre-tokenizer for whose words tokenizer.pieces knows where a text may be cut."""
+
+_SLOW = 'Set tokenizer.engine = "tokenizers" to encode with the reference, about 80 times slower.'
 
 
 def _load_fast(text_only: str) -> Any:
@@ -93,11 +142,41 @@ def line_ends(tokenizer_json: str, vocab_size: int) -> npt.NDArray[np.bool_]:
 
 def as_bytestrings(text: pa.LargeStringArray) -> Any:
     """The same buffers as an awkward array of bytestrings, without a copy."""
-    import awkward
+    return _as_bytestrings(*_buffers(text))
 
+
+def _buffers(text: pa.LargeStringArray) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     _, offsets_buffer, data_buffer = text.buffers()
     offsets = np.frombuffer(offsets_buffer, np.int64)[text.offset : text.offset + len(text) + 1]
-    data = np.frombuffer(data_buffer, np.uint8) if data_buffer is not None else np.zeros(0, np.uint8)
+    return np.frombuffer(data_buffer, np.uint8) if data_buffer is not None else np.zeros(0, np.uint8), offsets
+
+
+def _as_bytestrings(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> Any:
+    import awkward
+
     content = awkward.contents.NumpyArray(data, parameters={"__array__": "byte"})
     layout = awkward.contents.ListOffsetArray(awkward.index.Index64(offsets), content, parameters={"__array__": "bytestring"})
     return awkward.Array(layout)
+
+
+def _slices(bounds: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Ranges of pieces of about PIECE_BYTES together; at least one piece each."""
+    start = 0
+    while start < len(bounds) - 1:
+        stop = int(np.searchsorted(bounds, bounds[start] + PIECE_BYTES, side="right")) - 1
+        stop = max(start + 1, min(stop, len(bounds) - 1))
+        yield start, stop
+        start = stop
+
+
+def _joins_lines(text_only: str) -> bool:
+    """Whether an added token for text holds a newline, and so may reach over the end of a line."""
+    return any("\n" in token["content"] for token in json.loads(text_only)["added_tokens"])
+
+
+def _resident_bytes() -> int:
+    """Memory of this process; 0 where the system does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0

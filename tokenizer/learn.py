@@ -102,7 +102,8 @@ def _learn(symbols: Int32, offsets: Int64, counts: Int64, size: int) -> tuple[In
                 lefts, rights, made = _doubled(lefts), _doubled(rights), _doubled(made)
             token, spellings = spell(left, right, tokens, spellings)
             lefts[merges], rights[merges], made[merges] = left, right, token
-            tokens = max(tokens, token + 1)
+            if token == tokens:
+                tokens += 1
             rank = pairs[3][slot] = merges
             merges += 1
         touched = [key for _ in range(0)]
@@ -147,13 +148,12 @@ def _doubled(array: Int32) -> Int32:
 @numba.njit(cache=True)
 def _push(heap, touched, pairs):  # type: ignore[no-untyped-def]
     """Names pairs that became more frequent; those merged before come first, the earliest of them foremost."""
-    done = set([np.uint64(0) for _ in range(0)])
-    for key in touched:
-        if key not in done:
-            done.add(key)
-            slot = find(key, pairs[0])
+    touched.sort()
+    for i in range(len(touched)):
+        if i == 0 or touched[i] != touched[i - 1]:
+            slot = find(touched[i], pairs[0])
             rank = pairs[3][slot]
-            heapq.heappush(heap, (-pairs[1][slot] if rank < 0 else rank - _FIRST, key))
+            heapq.heappush(heap, (-pairs[1][slot] if rank < 0 else rank - _FIRST, touched[i]))
 
 
 @numba.njit(cache=True)

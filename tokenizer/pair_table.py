@@ -26,13 +26,13 @@ def no_pairs(slots: int) -> Pairs:
 
 
 @numba.njit(cache=True)
-def key_of(left: int, right: int) -> int:
+def key_of(left: np.int32, right: np.int32) -> np.uint64:
     """uint64: orders pairs by their ids."""
     return np.uint64(left) << np.uint64(32) | np.uint64(right)
 
 
 @numba.njit(cache=True)
-def find(key: int, keys: UInt64) -> int:
+def find(key: np.uint64, keys: UInt64) -> np.int64:
     """The slot of a pair, or the empty one where it belongs."""
     mask = np.uint64(len(keys) - 1)
     value = key * np.uint64(0x9E3779B97F4A7C15)
@@ -55,7 +55,7 @@ def wider(pairs: Pairs) -> Pairs:
 
 
 @numba.njit(cache=True)
-def enter(place: int, key: int, weight: int, pairs: Pairs, chains: Chains) -> int:
+def enter(place: int, key: np.uint64, weight: int, pairs: Pairs, chains: Chains) -> int:
     """A place begins to be one of a pair's. Returns 1 for a pair that was never seen before."""
     keys, totals, heads, _ = pairs
     slot = find(key, keys)
@@ -71,7 +71,7 @@ def enter(place: int, key: int, weight: int, pairs: Pairs, chains: Chains) -> in
 
 
 @numba.njit(cache=True)
-def leave(place: int, key: int, weight: int, pairs: Pairs, chains: Chains) -> None:
+def leave(place: int, key: np.uint64, weight: int, pairs: Pairs, chains: Chains) -> None:
     """A place ceases to be one of a pair's."""
     keys, totals, heads, _ = pairs
     slot = find(key, keys)
@@ -86,7 +86,7 @@ def leave(place: int, key: int, weight: int, pairs: Pairs, chains: Chains) -> No
 
 
 @numba.njit(cache=True)
-def places_of(slot: int, heads: Int32, following: Int32, ascending: bool) -> Int32:
+def places_of(slot: np.int64, heads: Int32, following: Int32, ascending: bool) -> Int32:
     """int32[k]: places of a pair."""
     count, place = 0, heads[slot]
     while place >= 0:

@@ -1,7 +1,7 @@
 """Vocabularies that others trained, read from the files in which they are published.
 
-    *.tiktoken    one token a line: its bytes in base64, a space, its rank           ("IQ== 0")
-    vocab.bpe     GPT-2's: one merge a line, in order, in printable bytes            ("Ġ t")
+*.tiktoken    one token a line: its bytes in base64, a space, its rank           ("IQ== 0")
+vocab.bpe     GPT-2's: one merge a line, in order, in printable bytes            ("Ġ t")
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def _from_merges(lines: list[bytes], where: str) -> tuple[dict[str, int], list[M
             continue
         pair = line.decode(errors="replace").split()
         if len(pair) != 2 or not all(token in vocab for token in pair):
-            raise InputError(f"{where}, line {number + 1}: {line[:80]!r} is not a merge of two tokens that are known by then. {_FORMATS}")
+            raise InputError(
+                f"{where}, line {number + 1}: {line[:80]!r} is not a merge of two tokens that are known by then. {_FORMATS}"
+            )
         merges.append((pair[0], pair[1]))
         vocab.setdefault(pair[0] + pair[1], len(vocab))
     return vocab, merges
@@ -71,7 +73,9 @@ def _from_tiktoken(lines: Iterable[bytes], where: str) -> tuple[dict[str, int], 
         raise InputError(f"{where}: {len(ranks)} tokens must have the ranks 0 to {len(ranks) - 1}, once each, and hold every byte.")
     shown = printable()
     vocab = {"".join(shown[byte] for byte in token): rank for token, rank in ranks.items()}
-    pairs = (_last_merge(token, rank, ranks, where) for token, rank in sorted(ranks.items(), key=lambda each: each[1]) if len(token) > 1)
+    pairs = (
+        _last_merge(token, rank, ranks, where) for token, rank in sorted(ranks.items(), key=lambda each: each[1]) if len(token) > 1
+    )
     return vocab, [("".join(shown[b] for b in left), "".join(shown[b] for b in right)) for left, right in pairs]
 
 

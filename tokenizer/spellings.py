@@ -27,7 +27,7 @@ def bytes_alone(size: int) -> Spellings:
 
 
 @numba.njit(cache=True)
-def spell(left: int, right: int, tokens: int, spellings: Spellings) -> tuple[int, Spellings]:
+def spell(left: np.int32, right: np.int32, tokens: int, spellings: Spellings) -> tuple[np.int64, Spellings]:
     """The token that `left` and `right` spell together: one of the `tokens` that exist, or a new one, whose id is `tokens`."""
     letters, starts, slots = spellings
     begin = starts[tokens]
@@ -50,7 +50,7 @@ def spell(left: int, right: int, tokens: int, spellings: Spellings) -> tuple[int
 
 
 @numba.njit(cache=True)
-def _slot(begin: int, end: int, spellings: Spellings) -> int:
+def _slot(begin: int, end: int, spellings: Spellings) -> np.int64:
     letters, starts, slots = spellings
     value = np.uint64(0xCBF29CE484222325)
     for i in range(begin, end):

@@ -74,7 +74,8 @@ def bytes_by_count(words: pa.Table) -> Int64:
 def least_count(histograms: Sequence[Int64]) -> int:
     """How often a word must occur to be trained on, such that those which do have at most MOST_BYTES.
 
-    `histograms` are `bytes_by_count` of tables without a word in common. Words of one count are all kept or all left out, so no order decides.
+    `histograms` are `bytes_by_count` of tables without a word in common. Words of one count are all kept or all left out, so that no
+    order decides.
     """
     above = np.cumsum(np.sum(histograms, axis=0)[::-1])[::-1]
     fitting = np.flatnonzero(above <= MOST_BYTES)

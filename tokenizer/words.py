@@ -1,8 +1,8 @@
-"""The words of a text and how often each occurs: what BPE is trained on.
+r"""The words of a text and how often each occurs: what BPE is trained on.
 
     text ─▶ pieces between whitespace runs ─▶ words by GPT-2's pattern ─▶ table(word, count)
 
-    GPT-2's pattern:  's|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+
+    GPT-2's pattern:  's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 
 A numba kernel that walks over the Arrow buffer and counts in a hash table. What is a letter, a number or a space it learns from
 `tokenizers`, so that training and encoding agree on each character whatever Unicode version either knows.
@@ -44,6 +44,9 @@ class Words(NamedTuple):
 
 SCHEMA = pa.schema([("word", pa.large_binary()), ("hash", pa.uint64()), ("count", pa.int64())])
 
+COUNTED = pa.schema([("word", pa.large_binary()), ("count", pa.int64())])
+"""Words and their counts, once nothing needs their hashes."""
+
 
 def count_words(text: pa.LargeStringArray, *, skip_runs: bool) -> Words:
     """Counts the words of all documents. `skip_runs`: leave out runs of two or more spaces or tabs, which have tokens of their own.
@@ -58,7 +61,7 @@ def count_words(text: pa.LargeStringArray, *, skip_runs: bool) -> Words:
 
 def merge_words(tables: list[pa.Table]) -> pa.Table:
     """One row a word, by descending count, then by the word's bytes; so the result depends on the counts alone."""
-    counted = pa.concat_tables([SCHEMA.empty_table(), *tables]).select(["word", "count"])
+    counted = pa.concat_tables([each.select(COUNTED.names) for each in (SCHEMA.empty_table(), *tables)])
     summed = counted.group_by("word", use_threads=False).aggregate([("count", "sum")]).rename_columns(["word", "count"])
     return summed.sort_by([("count", "descending"), ("word", "ascending")])
 
@@ -87,7 +90,9 @@ _AT_ONCE = 2048
 
 def _buffers(text: pa.LargeStringArray) -> tuple[Bytes, Int64]:
     _, offsets_buffer, data_buffer = text.buffers()
-    offsets = np.frombuffer(offsets_buffer, np.int64)[text.offset : text.offset + len(text) + 1] if len(text) else np.zeros(1, np.int64)
+    offsets = (
+        np.frombuffer(offsets_buffer, np.int64)[text.offset : text.offset + len(text) + 1] if len(text) else np.zeros(1, np.int64)
+    )
     return np.frombuffer(data_buffer or b"", np.uint8), offsets
 
 
@@ -157,7 +162,7 @@ def _add(
 
 
 @numba.njit(cache=True)
-def _hash(data: Bytes, start: int, stop: int) -> int:
+def _hash(data: Bytes, start: int, stop: int) -> np.uint64:
     value = np.uint64(0xCBF29CE484222325)  # FNV-1a, then a finisher, so that all bits of it are of use
     for i in range(start, stop):
         value = (value ^ np.uint64(data[i])) * np.uint64(0x100000001B3)
@@ -212,7 +217,7 @@ def _piece_end(data: Bytes, i: int, end: int) -> int:
 
 
 @numba.njit(cache=True)
-def _character(data: Bytes, i: int) -> tuple[int, int]:
+def _character(data: Bytes, i: int) -> tuple[np.int64, int]:
     """The character at byte i of valid UTF-8, and where the next begins."""
     first = np.int64(data[i])
     if first < 0x80:

@@ -1,0 +1,190 @@
+"""The sample that a vocabulary is trained on: which documents, which stretch of long ones, and what words they hold.
+
+SamplePart     a part of the corpus ─▶ sample/PART.arrow      its words and counts, a record batch for each key range
+                                    ─▶ measured/PART.parquet  a few whole texts, on which the vocabulary is measured
+MergeWords     a key range          ─▶ words/RANGE.parquet    words and counts over all parts, most frequent first
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import xxhash
+
+from contracts.errors import ConfigError
+from pipelines.corpus import Corpus
+from pipelines.stage import Receipt, Stage
+from pipelines.storage import read_bytes, write_bytes, write_parquet
+from tokenizer.config import TokenizerSettings
+from tokenizer.train import bytes_by_count, has_runs
+from tokenizer.words import COUNTED, count_words, merge_words
+
+Shares = dict[str, tuple[float, float]]
+"""By "source/language": the share of its text that is trained on, and the share that is measured."""
+
+MEASURED_BYTES = 1_000_000
+"""Text of each source and language that a vocabulary is measured on, about. Our choice: bytes a token then vary by a percent or so."""
+
+RANGE_BYTES = 512 * 2**20
+"""Sample for each key range: its distinct words take a fifth of that in real code, and up to three times as much in noise."""
+
+MEASURED = pa.schema([("cell", pa.string()), ("text", pa.large_string())])
+
+
+def word_ranges(settings: TokenizerSettings) -> int:
+    """Key ranges into which words are dealt."""
+    return max(1, math.ceil(settings.sample_bytes / RANGE_BYTES))
+
+
+def sample_shares(corpus: Corpus, settings: TokenizerSettings) -> Shares:
+    """What of each source's and language's kept text belongs in the sample.
+
+    The sample's bytes are dealt by weight; what is too small for its share gives all it has. Raises ConfigError for a weight of nothing.
+    """
+    sources = corpus.dedup.manifest.statistics["sources"]
+    sizes = {f"{source}/{name}": row["bytes_kept"] for source, languages in sources.items() for name, row in languages.items()}
+    weights = _weights(sizes, settings.weights)
+    total = sum(weights.values()) or 1.0
+    wanted = {cell: settings.sample_bytes * weight / total for cell, weight in weights.items()}
+    return {cell: (_share(wanted[cell], size), _share(MEASURED_BYTES, size)) for cell, size in sizes.items()}
+
+
+def _share(wanted: float, size: int) -> float:
+    return min(1.0, wanted / size) if size else 0.0
+
+
+def _weights(sizes: dict[str, int], given: dict[str, float]) -> dict[str, float]:
+    """A weight for each cell: its own, or its part by size of what its source has."""
+    if not given:
+        return {cell: float(size) for cell, size in sizes.items()}
+    known = sorted({cell.partition("/")[0] for cell in sizes} | sizes.keys())
+    for name in given:
+        if name not in known:
+            raise ConfigError(
+                f"tokenizer.weights.{name!r}: no kept text is of that source or source/language. Known: {', '.join(known)}"
+            )
+    rest: dict[str, int] = {}
+    for cell, size in sizes.items():
+        if cell not in given:
+            source = cell.partition("/")[0]
+            rest[source] = rest.get(source, 0) + size
+    return {
+        cell: given.get(cell, _part(given.get(cell.partition("/")[0], 0.0), size, rest.get(cell.partition("/")[0], 0)))
+        for cell, size in sizes.items()
+    }
+
+
+def _part(weight: float, size: int, whole: int) -> float:
+    return weight * size / whole if whole else 0.0
+
+
+@dataclass
+class SamplePart:
+    """Counts the words of the sample that lies in one part of the corpus."""
+
+    stage: Stage
+    corpus: Corpus
+    seed: int
+    settings: TokenizerSettings
+    shares: Shares
+
+    def sizes(self) -> list[int]:
+        """Bytes of each part."""
+        return [part.bytes for part in self.corpus.parts()]
+
+    def setup(self) -> None:
+        """Nothing to open."""
+
+    def __call__(self, number: int) -> Receipt:
+        """One part."""
+        table = self.corpus.read(self.corpus.parts()[number], ("doc_id", "source", "language", "text"))
+        keys = np.array([xxhash.xxh3_64_intdigest(doc_id, self.seed) for doc_id in table["doc_id"].to_pylist()], np.uint64)
+        cells = [f"{source}/{language or 'unknown'}" for source, language in zip(*_names(table), strict=True)]
+        trained, measured = _chosen(keys, [self.shares[cell] for cell in cells])
+        sample = self._texts(table, keys, trained)
+        words = count_words(sample, skip_runs=has_runs(self.settings.layout))
+        self._write_words(number, words.table)
+        texts = self._texts(table, keys, measured)
+        noted = pa.table([pa.array([cells[row] for row in measured], pa.string()), texts], schema=MEASURED)
+        write_parquet(self.stage.work_path("measured", f"{number:05d}.parquet"), iter(noted.to_batches()), MEASURED)
+        return {"documents": len(trained), "bytes": _size(sample), "blank_bytes": words.blank_bytes, "long_words": words.long_words}
+
+    def _texts(self, table: pa.Table, keys: npt.NDArray[np.uint64], rows: npt.NDArray[np.int64]) -> pa.LargeStringArray:
+        texts = table["text"].take(pa.array(rows)).to_pylist()
+        most = self.settings.document_bytes
+        return pa.array([stretch(text, int(keys[row]), most) for text, row in zip(texts, rows, strict=True)], pa.large_string())
+
+    def _write_words(self, number: int, words: pa.Table) -> None:
+        ranges = word_ranges(self.settings)
+        of = np.asarray(words["hash"]) % np.uint64(ranges)
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, COUNTED) as writer:
+            for each in range(ranges):
+                mine = words.filter(pa.array(of == each)).select(COUNTED.names).combine_chunks()
+                writer.write_batch(mine.to_batches()[0] if mine.num_rows else pa.RecordBatch.from_pylist([], COUNTED))
+        write_bytes(self.stage.work_path("sample", f"{number:05d}.arrow"), sink.getvalue().to_pybytes())
+
+
+@dataclass
+class MergeWords:
+    """Adds up the counts of the words of one key range over all parts."""
+
+    stage: Stage
+    parts: int
+    ranges: int
+
+    def sizes(self) -> list[int]:
+        """Bytes of sample for each range."""
+        return [sum(receipt["bytes"] for receipt in self.stage.all_receipts("sample", self.parts)) // self.ranges] * self.ranges
+
+    def setup(self) -> None:
+        """Nothing to open."""
+
+    def __call__(self, number: int) -> Receipt:
+        """One range."""
+        merged, held = merge_words([]), [merge_words([])]
+        for part in range(self.parts):
+            content = read_bytes(self.stage.work_path("sample", f"{part:05d}.arrow"))
+            held.append(pa.Table.from_batches([pa.ipc.open_file(pa.BufferReader(content)).get_batch(number)]))
+            # Not at each part: the work would grow by the square of the parts. So it doubles the memory at most.
+            if part + 1 == self.parts or sum(each.num_rows for each in held) > merged.num_rows:
+                merged, held = merge_words([merged, *held]), []
+        path = self.stage.work_path("words", f"{number:05d}.parquet")
+        write_parquet(path, iter(merged.cast(COUNTED).to_batches()), COUNTED)
+        return {"words": merged.num_rows, "bytes_by_count": bytes_by_count(merged).tolist()}
+
+
+def stretch(text: str, key: int, most: int) -> str:
+    """At most `most` bytes of a text: all of it, or from a place that the key decides, on a line's beginning if one is near."""
+    content = text.encode()
+    if len(content) <= most:
+        return text
+    begin = key % (len(content) - most + 1)
+    line = content.find(b"\n", begin, begin + most // 2) + 1
+    return content[line or begin : begin + most].decode(errors="ignore")
+
+
+def _chosen(
+    keys: npt.NDArray[np.uint64], shares: Sequence[tuple[float, float]]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Rows to train on, whose keys are low, and rows to measure on, whose keys are high; of each part at least one for the latter."""
+    place = keys / 2.0**64
+    both = np.array(shares, np.float64).reshape(-1, 2)
+    measured = place >= 1 - both[:, 1]
+    if len(keys):
+        measured[np.argmax(keys)] = True
+    return np.flatnonzero((place < both[:, 0]) | (both[:, 0] >= 1)), np.flatnonzero(measured)
+
+
+def _names(table: pa.Table) -> tuple[list[str], list[str]]:
+    return table["source"].to_pylist(), table["language"].to_pylist()
+
+
+def _size(text: pa.LargeStringArray) -> int:
+    offsets = np.frombuffer(text.buffers()[1], np.int64) if len(text) else np.zeros(1, np.int64)
+    return int(offsets[len(text)] - offsets[0])
