@@ -37,7 +37,7 @@ REFERENCE = "[[dedup.reference]]\nname = 'old'\n"
         ("[dedup]\ntreshold = 0.8", r"unknown setting 'dedup\.treshold'\. Did you mean 'dedup\.threshold'\?"),
         ("[dedup]\nthreshold = 1.5", r"'dedup\.threshold' = 1\.5: .*less than or equal to 1"),
         ("[dedup]\nthreshold = '0.7'", r"'dedup\.threshold' = '0\.7': .*number"),
-        ("[shard]\ncontext_length = 16", r"context_length = 16 is too short for span_corruption\.max_spans = 16"),
+        ("[shard]\ncontext_length = 16", r"context_length = 16 is too short for the objective span_corruption"),
         ("[shard.objectives]\ncasual = 1.0", r"objectives\.casual: unknown objective; known: causal, span_corruption"),
         ("[shard.objectives]\ncausal = -1.0", r"objectives\.causal = -1\.0: must be a number of 0 or more"),
         ("[tokenizer]\nvocab_size = 100", r"'tokenizer\.vocab_size' = 100: .*512"),
