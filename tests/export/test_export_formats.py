@@ -12,10 +12,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from export_runs import CONTEXT, place_of, rows_of, strata, targets
+from hypothesis import given
+from hypothesis import strategies as st
 
 from contracts.schemas import OBJECTIVES
 from pipelines.export import export, hf, mds, nanoset
 from pipelines.export import rows as rows_module
+from sharding.shards import open_shards
 
 WIDTH = CONTEXT + 1
 
@@ -27,6 +30,22 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hf, "TOKENS_PER_FILE", 20 * WIDTH)
     monkeypatch.setattr(mds, "SIZE_LIMIT", 4000)
     monkeypatch.setattr(nanoset, "BYTES_PER_FILE", 20 * WIDTH * 2)
+
+
+def test_rows_by_ranges_and_one_open_file(run: Path) -> None:
+    """Any range of rows crosses shards in order; whoever reads on holds no file that is done with."""
+    shards = open_shards(str(run / "shard"))
+    expected, _ = rows_of(run, "code")
+    for first, last in [(0, 37), (0, 20), (20, 37), (5, 31), (19, 21), (36, 37), (4, 4)]:
+        seen: list[np.ndarray] = []
+        for rows in rows_module.read_rows(shards, "code", first, last):
+            assert rows.first == first + len(seen)
+            assert (rows.shard, rows.shard_row) == place_of("code", rows.first)
+            assert shards._opened.cache_info().currsize == 1
+            seen.extend(rows.batch.input_ids)
+        assert len(seen) == last - first
+        assert all((ids == row).all() for ids, row in zip(seen, expected.input_ids[first:last], strict=True))
+        shards.close()
 
 
 def read_megatron(prefix: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -132,6 +151,17 @@ def test_mds_shards_are_bounded_and_listed(run: Path, tmp_path: Path) -> None:
         assert sizes == [(tmp_path / name / shard["raw_data"]["basename"]).stat().st_size for shard in index["shards"]]
         assert max(sizes) <= mds.SIZE_LIMIT
         assert sum(shard["samples"] for shard in index["shards"]) == len(rows_of(run, source)[0].input_ids)
+
+
+@given(st.lists(st.integers(1, 6000)), st.integers(0, 500))
+def test_mds_shards_are_as_full_as_they_can_be(sizes: list[int], config_size: int) -> None:
+    """In order, within the limit unless one sample alone exceeds it, and never ended while the next sample would have fitted."""
+    limit = mds.SIZE_LIMIT
+    made = [[len(sample) for sample in shard.samples] for shard in mds.shards(map(bytes, sizes), config_size)]
+    assert [size for shard in made for size in shard] == sizes
+    full = [8 + config_size + sum(shard) + 4 * len(shard) for shard in made]
+    assert all(size <= limit or len(shard) == 1 for size, shard in zip(full, made, strict=True))
+    assert all(size + after[0] + 4 > limit for size, after in zip(full, made[1:], strict=False))
 
 
 def test_mds_sample_larger_than_a_shard() -> None:
