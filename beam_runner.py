@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from contracts.errors import ConfigError, NotAwaited, SpanmillError
-from look_commands import forget, trace
-from run_options import ENGINE, INPUT, Decorator, Options, looking, making
+from document_commands import forget, trace
+from inspect_commands import audit, export, report, stats, verify
+from run_options import ENGINE, INPUT, Decorator, Options, making
 
 if TYPE_CHECKING:
     from contracts.manifest import Manifest
@@ -115,7 +116,7 @@ def run(ctx: click.Context, until: str, **values: Any) -> None:
                 _train(recipe, options)
             else:
                 _make(name, recipe, options)
-        _report(options.output, quiet=options.quiet)
+        report(options.output, quiet=options.quiet)
 
 
 _stage_command("survey", "List and digest the sources' files.\n\ncurate does it too; alone it is for jobs that are not waited for.")
@@ -178,98 +179,8 @@ def workers(port: int, host: str) -> None:
     serve(host, port, click.echo)
 
 
-@cli.command()
-@click.argument("directory")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
-@looking
-def stats(directory: str, as_json: bool) -> None:
-    """Show what a run holds, and draw plots.
-
-    Documents, drop reasons, licences, duplicates, tokens, objectives, padding, losses.
-    """
-    if as_json:
-        import json
-
-        from pipelines.stats import collect
-
-        click.echo(
-            json.dumps(collect(directory), indent=2, sort_keys=True)
-        )  # ASCII: names from a corpus may hold control characters
-    else:
-        _report(directory, quiet=False)
-
-
-def _report(directory: str, *, quiet: bool) -> None:
-    from pipelines.plots import draw
-    from pipelines.stats import collect
-    from pipelines.tables import show
-
-    found = collect(directory)
-    plots = draw(found, directory)
-    if not quiet:
-        show(found, plots)
-
-
-@cli.command()
-@click.argument("directory")
-@click.option("--quiet", is_flag=True, help="Print problems only.")
-@looking
-def verify(directory: str, quiet: bool) -> None:
-    """Prove a run from its files.
-
-    Recomputes checksums, invariants and totals.
-    """
-    from pipelines.progress import Reporter
-    from pipelines.verify import verify as verify_run
-
-    problems = verify_run(directory, Reporter(quiet))
-    for problem in problems:
-        click.echo(problem)
-    if problems:
-        raise SpanmillError(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} found in {directory}.")
-    if not quiet:
-        click.echo(f"{directory}: everything is as its manifests say.")
-
-
-cli.add_command(trace)
-cli.add_command(forget)
-
-
-@cli.command()
-@click.argument("directory")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
-@looking
-def audit(directory: str, as_json: bool) -> None:
-    """Count special tokens that the kept text spells literally.
-
-    They are encoded as text and never become control tokens; this says how many there are, and where.
-    """
-    from pipelines.audit import audit as audit_run
-    from pipelines.audit import show
-
-    found = audit_run(directory)
-    if as_json:
-        import json
-
-        click.echo(json.dumps(found, indent=2))
-    else:
-        show(found)
-
-
-@cli.command()
-@click.argument("directory")
-@click.option("--to", metavar="FORMAT", required=True, help="megatron, nanoset, mds or hf.")
-@click.option("--unit", default="row", show_default=True, help="What becomes a sequence: row, or for megatron also segment.")
-@click.option("--output", metavar="DIR", required=True, help="An empty or new folder or URL.")
-@looking
-def export(directory: str, to: str, unit: str, output: str) -> None:
-    """Write a run's shards for another trainer.
-
-    It says what the format has no place for.
-    """
-    from pipelines.export import export as export_run
-
-    click.echo("\n".join(export_run(directory, output, to, unit).lines()))
+for each in (stats, verify, audit, trace, forget, export):
+    cli.add_command(each)
 
 
 @cli.command()

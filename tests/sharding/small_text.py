@@ -23,7 +23,7 @@ WORDS = [
     "foo_bar", "CamelCase", "parameters", "x1", "12345", "==", "->", "(a,", "b):", "[0]", "{}", "don't", "é", "naïve", "漢字仮名",
     "🙂👍", "Ünïcödé\u00a0x",
 ]  # fmt: skip
-SPACES = [" ", " ", " ", "\n", "\n    ", "\n\n", "\t", "  ", "", "\r\n", "\u3000"]
+SPACES = [" ", " ", " ", "\n", "\n    ", "\n\n", "\n\n\n", "\t", "  ", "", "\r\n", "\u3000"]
 
 texts = st.lists(st.tuples(st.sampled_from(WORDS) | st.text(max_size=6), st.sampled_from(SPACES)), max_size=40).map(
     lambda pairs: "".join(word + space for word, space in pairs)

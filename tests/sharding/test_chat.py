@@ -88,6 +88,13 @@ def test_what_comes_before_in_the_document_decides() -> None:
     assert Chat(Controls.of(IDS)).examples(chunks).loss_start.tolist() == [3, 0, 0, 1, 1]
 
 
+def test_an_answer_without_its_end_does_not_go_on_in_the_next_document() -> None:
+    ids = np.array([LETTERS[letter] for letter in "uaxx" + "xx"], np.uint32)
+    start, stop = np.array([0, 2, 4]), np.array([2, 4, 6])
+    chunks = as_chunks(ids, start, stop, np.array([False, True, True]), 0, np.array([0, 0, 4]))
+    assert Chat(Controls.of(IDS)).examples(chunks).loss_start.tolist() == [2, 0, 3]
+
+
 def test_a_vocabulary_without_roles_is_refused() -> None:
     with pytest.raises(ShardError, match=r"chat needs the control token <dummy_0>.*Set the weight of chat to 0"):
         Chat(Controls.of({END_OF_TEXT: 0}))

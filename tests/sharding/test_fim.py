@@ -68,6 +68,18 @@ def test_each_part_has_the_ids_that_it_has_alone(text: str, cut: Any, seed: int)
         assert all(piece == "" or piece.endswith("\n") for piece in (prefix, prefix + middle) if piece != text)
 
 
+@pytest.mark.parametrize(
+    "text", ["a\n\nb", "a \n\n  b", "a\u00a0 \u00a0b", "é\n\n\n\nb", "if x:\r\n\r\n\t\ty", "漢字\u3000 仮名", "it's\t \tdon't"]
+)
+def test_runs_of_white_space_are_split_as_they_are_alone(text: str) -> None:
+    """A run's last character may belong to the word behind it, so that no place within or behind a run is safe."""
+    s = small()
+    made = Fim(FimSettings(rate=1, spm_rate=0), s.controls, s.codec).examples(copies(s.encode(text), 200))
+    pieces = {tuple(piece) for i in range(200) for piece in parts(example(made, i))[2:]}
+    for piece in pieces:
+        assert list(piece) == s.encode(s.text(list(piece)))
+
+
 def test_both_orders_hold_the_same_parts() -> None:
     s = small()
     chunks = chunks_of([s.encode(made_up(60, seed=3))], 10**6, seed=5)
@@ -180,8 +192,17 @@ def test_a_word_that_would_grow_too_much_is_cut_at_a_token() -> None:
     offsets = np.append(offsets, [296, *[296] * len(LETTER_CONTROLS)])  # id 256 is the word; the encoder knows only bytes
     codec = Codec(TextTable(offsets, np.frombuffer(bytes(range(256)) + word, np.uint8)), as_bytes)
     controls = Controls.of({name: index + 1 for name, index in LETTER_CONTROLS.items()})
-    objective = Fim(FimSettings(rate=1, spm_rate=0), controls, codec)
+    calls: list[int] = []
+
+    def encode(pieces: pa.LargeStringArray) -> Any:
+        calls.append(len(pieces) // 4)
+        return as_bytes(pieces)
+
+    objective = Fim(FimSettings(rate=1, spm_rate=0), controls, Codec(codec.table, encode))
     made = objective.examples(copies([*b"ab ", 256, *b" cd"], 2_000))
+    assert calls[0] == 2_000
+    assert len(calls) == 1 + fim.REDRAWS
+    assert (np.diff(calls) < 0).all(), "each time, some cuts are drawn elsewhere"
     assert (np.abs(made.grown) <= GROWTH).all()
     whole = [256 in example(made, i) for i in range(2_000)]
     assert all(whole)
