@@ -1,0 +1,140 @@
+"""Encoding what no corpus should hold: special tokens spelled by chance, endless words, wide vocabularies."""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tokenizer.encode
+from contracts.special_tokens import control_tokens
+from tokenizer.config import TokenizerSettings
+from tokenizer.encode import Encoder
+from tokenizer.layout import Vocabulary, lay_out
+from tokenizer.learn import learn
+from tokenizer.literals import Literals
+from tokenizer.pieces import cut
+from tokenizer.train import train
+
+PARTS = [
+    "<",
+    "|",
+    ">",
+    "|>",
+    "<|",
+    "endoftext",
+    "<|endoftext|>",
+    "mask",
+    "_",
+    "<mask_",
+    "1",
+    "17>",
+    "<sep>",
+    "<eom",
+    "fim_prefix",
+    " ",
+    "\n",
+    "<|end",
+    "of",
+]
+LINES = st.lists(st.sampled_from(["x", "\n", "\n\n", "  ", "\t", "'s", "é", "\u2028", "{", " "]), max_size=60).map("".join)
+
+
+@cache
+def vocabulary() -> Vocabulary:
+    return train(iter(["def f(x):\n\treturn  <mask_1> <|endoftext|>\n\n" * 40]), TokenizerSettings(vocab_size=700, masks=40))
+
+
+@cache
+def encoders() -> tuple[Encoder, Encoder]:
+    return Encoder(vocabulary().json), Encoder(vocabulary().json, "tokenizers")
+
+
+def arrow(*texts: str) -> pa.LargeStringArray:
+    return pa.array(texts, pa.large_string())
+
+
+def test_a_million_strings_of_special_token_pieces_give_no_control_token() -> None:
+    """All by the fast engine; 2,000 of them by the reference as well, with the same ids."""
+    pieces = np.array(PARTS)[np.random.Generator(np.random.Philox(6)).integers(0, len(PARTS), (4, 1_000_000))]
+    texts = pa.array(np.strings.add(np.strings.add(pieces[0], pieces[1]), np.strings.add(pieces[2], pieces[3]))).cast(
+        pa.large_string()
+    )
+    fast, reference = encoders()
+    assert not np.isin(fast(texts).ids, list(vocabulary().control_ids.values())).any()
+    few = texts[:2000]
+    assert np.array_equal(fast(few).ids, reference(few).ids)
+
+
+@given(LINES, st.integers(1, 20))
+def test_cut_documents_have_the_ids_of_the_whole(text: str, most: int) -> None:
+    fast, reference = encoders()
+    data, offsets = np.frombuffer(text.encode(), np.uint8), np.array([0, len(text.encode())])
+    bounds, first = cut(data, offsets, most)
+    assert first.tolist() == [0, len(bounds) - 1]
+    pieces = [text.encode()[a:b].decode() for a, b in pairwise(bounds)]
+    assert "".join(pieces) == text
+    ids = reference(arrow(text)).ids.tolist()
+    assert [i for piece in pieces for i in reference(arrow(piece)).ids.tolist()] == ids
+    assert fast(arrow(text)).ids.tolist() == ids
+
+
+def test_long_documents_are_cut_where_lines_end() -> None:
+    text = b"line\n" * 100
+    bounds, first = cut(np.frombuffer(text, np.uint8), np.array([0, 3, 500]), 50)
+    assert np.diff(bounds).max() <= 55
+    assert bounds[first].tolist() == [0, 3, 500]
+    assert all(text[bound - 1 : bound] == b"\n" for bound in bounds[2:-1])
+
+
+def test_many_small_pieces_and_renewals_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = arrow(*(f"def f{i}(x):\n    return x{i}\n" * (i % 50) for i in range(200)), "", "one line " * 500)
+    whole = encoders()[0](texts)
+    for name, value in (("PIECE_BYTES", 100), ("WARM_BYTES", 5_000), ("CACHE_BYTES", -(10**12))):
+        monkeypatch.setattr(tokenizer.encode, name, value)
+    renewals: list[int] = []
+    renew = Encoder._renew
+    monkeypatch.setattr(Encoder, "_renew", lambda self: (renewals.append(1), renew(self))[1])
+    small = encoders()[0](texts)
+    assert np.array_equal(small.ids, whole.ids)
+    assert np.array_equal(small.offsets, whole.offsets)
+    assert len(renewals) > 5
+
+
+@pytest.mark.parametrize(
+    "text", ["ab" * 250_000, " " * 1_000_000, "\u0301" * 100_000, "=" * 500_000, "<mask_" * 50_000], ids=lambda t: t[:6]
+)
+def test_endless_words_come_back(text: str) -> None:
+    fast, reference = (encoder(arrow(text)) for encoder in encoders())
+    assert np.array_equal(fast.ids, reference.ids)
+
+
+def test_a_vocabulary_of_200_000_ids() -> None:
+    letters = np.random.Generator(np.random.Philox(1)).integers(97, 123, (80_000, 8), np.uint8)
+    made = learn(letters.ravel(), np.arange(80_001) * 8, np.ones(80_000, np.int64), 200_000)
+    wide = lay_out(made.vocab, made.merges, 881)
+    assert wide.size == 200_000 + 944
+    text = arrow(
+        *(letters[i : i + 100].tobytes().decode() for i in range(0, 2000, 100)), *(row.tobytes().decode() for row in letters[:500])
+    )
+    fast, reference = Encoder(wide.json)(text), Encoder(wide.json, "tokenizers")(text)
+    assert fast.ids.max() > 65_536
+    assert np.array_equal(fast.ids, reference.ids)
+
+
+@given(st.lists(st.lists(st.sampled_from(PARTS), max_size=8).map("".join), max_size=5))
+def test_literals_are_found_where_they_stand(texts: list[str]) -> None:
+    names = ["<|endoftext|>", *control_tokens(20)]
+    documents, numbers = Literals(names).find(arrow("left out", *texts).slice(1))
+    expected = [(i, name) for i, text in enumerate(texts) for name in names for _ in range(text.count(name))]
+    assert sorted((int(i), names[k]) for i, k in zip(documents, numbers, strict=True)) == sorted(expected)
+
+
+def test_a_literal_does_not_reach_into_the_next_document() -> None:
+    documents, _ = Literals(["<sep>"]).find(arrow("<se", "p>", "x<sep><sep>", "<sep"))
+    assert documents.tolist() == [2, 2]
