@@ -66,11 +66,17 @@ def show(found: dict[str, Any]) -> None:
     )
     if not total["literals"]:
         return
-    tokens = empty_table("Literal special tokens", "token", "times")
+    tokens = empty_table(f"Literal special tokens{_more(found['tokens'])}", "token", "times")
     for name, count in list(found["tokens"].items())[:TOKENS_SHOWN]:
         tokens.add_row(escape(name), counted(count))
-    languages = empty_table("Where they stand", "source/language", "documents", "times")
+    languages = empty_table(f"Where they stand{_more(found['languages'])}", "source/language", "documents", "times")
     for name, row in list(found["languages"].items())[:TOKENS_SHOWN]:
         languages.add_row(escape(name), counted(row["documents"]), counted(row["literals"]))
-    console.print(tokens)
-    console.print(languages)
+    for table in (tokens, languages):
+        title, table.title = table.title, None  # rich would wrap a title at the width of its table
+        console.print(f"\n[bold]{title}[/bold]")
+        console.print(table)
+
+
+def _more(rows: dict[str, Any]) -> str:
+    return f", the {TOKENS_SHOWN} most frequent of {len(rows)}" if len(rows) > TOKENS_SHOWN else ""

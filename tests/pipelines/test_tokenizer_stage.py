@@ -112,7 +112,9 @@ def test_audit_counts_literals_where_they_stand(made: Path, tmp_path: Path, caps
     assert found["totals"]["documents"] == len(texts)
     assert found["totals"]["literals"] == expected.total() == sum(row["literals"] for row in found["languages"].values()) > 0
     show(found)
-    assert "<|endoftext|>" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "<eom>" in said
+    assert "the 30 most frequent of 65" in said
 
 
 def test_audit_of_a_run_without_a_tokenizer_names_the_missing_stage(made: Path, tmp_path: Path) -> None:
