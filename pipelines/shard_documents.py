@@ -2,8 +2,8 @@
 
     range ─▶ row groups of its parts ─▶ documents that begin in it ─▶ pieces of very long ones ─▶ ids ─▶ windows of equal size
 
-A document of more than PIECE_BYTES is encoded and packed piece by piece, so memory does not grow with it. Pieces end where words end,
-so their ids are those of the whole document.
+A document of more than PIECE_BYTES is encoded and packed piece by piece, so memory does not grow with it. Pieces end where
+tokenizer.pieces allows it, so their ids are those of the whole document.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pipelines.marked_text import MarkedIds, marks_within
 from pipelines.shard_plan import Range, doc_ids, languages_of, strata_of, text_bytes
 from sharding.chunks import Documents
 from sharding.config import ShardSettings
+from tokenizer.pieces import cut
 
 PIECE_BYTES = 8 * 2**20
 """Text that is encoded at once, if it is one document."""
@@ -49,6 +50,8 @@ class DocumentReader:
     columns: tuple[str, ...]
     """At least doc_id, text and language."""
     encode: Encode
+    may_cut: bool
+    """Whether tokenizer.pieces knows where a text may be cut for this vocabulary; if not, long documents are encoded whole."""
     seed: int
     forgotten: frozenset[bytes] = frozenset()
     """Documents that must not come back; they keep their place in the ranges."""
@@ -108,7 +111,8 @@ class DocumentReader:
         text = column(document, "text")
         offsets = np.frombuffer(text.buffers()[1], np.int64)[text.offset : text.offset + 2]
         data = np.frombuffer(text.buffers()[2], np.uint8)[offsets[0] : offsets[1]]
-        bounds = piece_bounds(data, PIECE_BYTES)
+        whole = np.array([0, len(data)], np.int64)
+        bounds = (cut(data, whole, PIECE_BYTES)[0] if self.may_cut else whole).tolist()
         place, tokens = document.schema.get_field_index("text"), 0
         for begin, end in pairwise(bounds):
             part = pa.LargeStringArray.from_buffers(
@@ -134,50 +138,6 @@ class DocumentReader:
 def _those(table: pa.Table, wanted: npt.NDArray[np.bool_]) -> pa.Table:
     """Rows of a table, each column in one piece; the table itself if they are all."""
     return table if wanted.all() else table.filter(pa.array(wanted)).combine_chunks()
-
-
-def piece_bounds(data: npt.NDArray[np.uint8], piece_bytes: int) -> list[int]:
-    """Where UTF-8 text can be cut into pieces of about `piece_bytes` without changing its ids: 0, …, len(data).
-
-    A cut lies before a space or newline that follows a printable ASCII character: whatever stands around it, no word of a byte-level
-    BPE, and no run of whitespace, goes across. A piece without such a place is longer.
-    """
-    bounds = [0]
-    while len(data) - bounds[-1] > piece_bytes:
-        bound = _cut_before(data, bounds[-1] + 1, bounds[-1] + piece_bytes) or _cut_after(data, bounds[-1] + piece_bytes)
-        bounds.append(bound)
-    return [*bounds, len(data)] if bounds[-1] < len(data) or len(bounds) == 1 else bounds
-
-
-SCANNED = 2**16
-"""Bytes that are looked through at once for a place to cut."""
-
-
-def _cut_before(data: npt.NDArray[np.uint8], low: int, high: int) -> int | None:
-    """The last place in (low, high] where text may be cut."""
-    while high > low:
-        begin = max(low, high - SCANNED)
-        found = np.flatnonzero(_may_cut(data[begin - 1 : high + 1]))
-        if len(found):
-            return int(found[-1]) + begin
-        high = begin
-    return None
-
-
-def _cut_after(data: npt.NDArray[np.uint8], low: int) -> int:
-    """The first place from `low` on where text may be cut, or its end."""
-    for begin in range(low, len(data), SCANNED):
-        found = np.flatnonzero(_may_cut(data[begin - 1 : begin + SCANNED + 1]))
-        if len(found):
-            return int(found[0]) + begin
-    return len(data)
-
-
-def _may_cut(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """bool[k - 1]: whether text may be cut between a byte and the next."""
-    printable = (data[:-1] > 0x20) & (data[:-1] < 0x7F)
-    allowed: npt.NDArray[np.bool_] = printable & ((data[1:] == 0x20) | (data[1:] == 0x0A))
-    return allowed
 
 
 def _joined(windows: Sequence[Window]) -> Window:

@@ -61,7 +61,10 @@ def _dedup(made: Manifest) -> dict[str, Any]:
 
 
 def _tokenizer(made: Manifest) -> dict[str, Any]:
-    return {"totals": made.totals, **{name: made.statistics[name] for name in ("tokens_by_length", "report") if name in made.statistics}}
+    return {
+        "totals": made.totals,
+        **{name: made.statistics[name] for name in ("tokens_by_length", "report") if name in made.statistics},
+    }
 
 
 def _shard(made: Manifest) -> dict[str, Any]:

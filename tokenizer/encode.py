@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,7 @@ class Encoder:
     def __post_init__(self) -> None:
         self._text_only = without_control_tokens(self.tokenizer_json)
         self._reference = Tokenizer.from_str(self._text_only)
-        self._may_cut = json.loads(self._text_only)["pre_tokenizer"] == GPT2_WORDS and not _joins_lines(self._text_only)
+        self.may_cut: bool = json.loads(self._text_only)["pre_tokenizer"] == GPT2_WORDS and not _joins_words(self._text_only)
         self._fast: Any = None
         if self.engine == "gigatoken":
             self._renew()
@@ -77,7 +78,7 @@ class Encoder:
 
     def _encode_fast(self, text: pa.LargeStringArray) -> Encoded:
         data, offsets = _buffers(text)
-        bounds, first = cut(data, offsets, PIECE_BYTES) if self._may_cut else (offsets, np.arange(len(offsets)))
+        bounds, first = cut(data, offsets, PIECE_BYTES) if self.may_cut else (offsets, np.arange(len(offsets)))
         ids, ends = [], [np.zeros(1, np.int64)]
         for start, stop in _slices(bounds):
             made, lengths = self._encode_pieces(data, bounds[start : stop + 1])
@@ -130,16 +131,6 @@ def _load_fast(text_only: str) -> Any:
         raise InputError(f"gigatoken cannot load this tokenizer.json: {error}. {_SLOW}") from None
 
 
-def line_ends(tokenizer_json: str, vocab_size: int) -> npt.NDArray[np.bool_]:
-    """bool[vocab_size]: whether a token's text ends with a newline. Control tokens do not."""
-    text_only = Tokenizer.from_str(without_control_tokens(tokenizer_json))
-    ends = np.zeros(vocab_size, np.bool_)
-    newline = "\u010a"  # byte 0x0A in GPT-2's printable alphabet for bytes
-    for token, index in text_only.get_vocab(with_added_tokens=True).items():
-        ends[index] = token.endswith((newline, "\n"))
-    return ends
-
-
 def as_bytestrings(text: pa.LargeStringArray) -> Any:
     """The same buffers as an awkward array of bytestrings, without a copy."""
     return _as_bytestrings(*_buffers(text))
@@ -169,9 +160,9 @@ def _slices(bounds: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
         start = stop
 
 
-def _joins_lines(text_only: str) -> bool:
-    """Whether an added token for text holds a newline, and so may reach over the end of a line."""
-    return any("\n" in token["content"] for token in json.loads(text_only)["added_tokens"])
+def _joins_words(text_only: str) -> bool:
+    """Whether an added token for text reaches from a visible character over a space or newline."""
+    return any(re.search(r"[!-~][ \n]", token["content"]) for token in json.loads(text_only)["added_tokens"])
 
 
 def _resident_bytes() -> int:

@@ -1,9 +1,9 @@
 r"""Where long documents may be cut for encoding, such that the pieces give the ids of the whole.
 
-    …x\n│def f():        between a line's end and the next line, where neither touches other whitespace
+    …return x│\n    y = 2│ # so│ …        before a space or newline that follows a visible ASCII character
 
-In GPT-2's pattern a lone newline between visible characters is a word by itself, whatever stands around it: `\s+(?!\S)` cannot take it
-when more follows, and can when nothing does; and only a space joins the word behind it.
+In GPT-2's pattern no word goes from a visible character on to whitespace, so whatever stands around the place, one ends there; and a run
+of whitespace with a token of its own begins there at the earliest.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy.typing as npt
 Bytes = npt.NDArray[np.uint8]
 Int64 = npt.NDArray[np.int64]
 
-_NEWLINE = 10
+_NEWLINE, _SPACE = 10, 32
 _FIRST_VISIBLE, _LAST_VISIBLE = 0x21, 0x7E
 
 
@@ -43,10 +43,8 @@ def cut(data: Bytes, offsets: Int64, most: int) -> tuple[Int64, Int64]:
 def _next_cut(data: Bytes, begin: int, end: int, step: int) -> int:
     """The first place at or after `begin` where a cut is allowed, or `end`."""
     for start in range(begin, end, step):
-        stop = min(start + step, end)
-        text = data[start - 2 : stop]
-        before, newline, after = text[:-2], text[1:-1], text[2:]
-        allowed = (newline == _NEWLINE) & _visible(before) & _visible(after)
+        text = data[start - 1 : min(start + step, end)]
+        allowed = _visible(text[:-1]) & ((text[1:] == _SPACE) | (text[1:] == _NEWLINE))
         if len(found := np.flatnonzero(allowed)):
             return start + int(found[0])
     return end

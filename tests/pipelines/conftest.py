@@ -8,7 +8,6 @@ from run_the_line import QUIET, run
 
 from pipelines.engine import Engine
 from pipelines.recipe import Recipe
-from tokenizer.encode import Encoder
 
 
 @pytest.fixture(scope="session")
@@ -33,9 +32,3 @@ def made(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_dir = tmp_path_factory.mktemp("made") / "run"
     run(Recipe(**recipe_values(corpus)), run_dir, Engine(("--direct_running_mode=in_memory",), QUIET))
     return run_dir
-
-
-@pytest.fixture(scope="session")
-def encoder(made: Path) -> Encoder:
-    """The encoder of the finished run."""
-    return Encoder((made / "tokenizer/tokenizer.json").read_text())

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from contracts.errors import InputError
 from contracts.special_tokens import PUBLISHED_MASKS, WHITESPACE_RUNS, added_tokens, control_tokens
 from tokenizer.config import TokenizerSettings
-from tokenizer.encode import Encoder, line_ends
+from tokenizer.encode import Encoder
 from tokenizer.layout import Vocabulary, adopt, lay_out
 from tokenizer.train import train
 
@@ -97,14 +97,6 @@ def test_documents_are_encoded_one_by_one_and_slices_are_honoured() -> None:
     assert sliced.ids.tolist() == whole.ids[whole.offsets[1] : whole.offsets[4]].tolist()
     assert (sliced.offsets == whole.offsets[1:5] - whole.offsets[1]).all()
     assert len(encoders()[0](texts.slice(0, 0)).ids) == 0
-
-
-def test_line_ends() -> None:
-    ends = line_ends(vocabulary().json, vocabulary().size)
-    newline = encoders()[0](arrow("\n")).ids
-    assert ends[newline].all()
-    assert not ends[list(vocabulary().control_ids.values())].any()
-    assert not ends[encoders()[0](arrow("return")).ids].any()
 
 
 def test_an_existing_tokenizer_gets_the_control_tokens_it_lacks() -> None:

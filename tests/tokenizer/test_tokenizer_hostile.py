@@ -84,12 +84,13 @@ def test_cut_documents_have_the_ids_of_the_whole(text: str, most: int) -> None:
     assert fast(arrow(text)).ids.tolist() == ids
 
 
-def test_long_documents_are_cut_where_lines_end() -> None:
+def test_long_documents_are_cut_where_words_end() -> None:
     text = b"line\n" * 100
     bounds, first = cut(np.frombuffer(text, np.uint8), np.array([0, 3, 500]), 50)
     assert np.diff(bounds).max() <= 55
     assert bounds[first].tolist() == [0, 3, 500]
-    assert all(text[bound - 1 : bound] == b"\n" for bound in bounds[2:-1])
+    assert all(text[bound : bound + 1] == b"\n" for bound in bounds[2:-1])
+    assert cut(np.full(1000, ord("x"), np.uint8), np.array([0, 1000]), 10)[0].tolist() == [0, 1000], "a word is one piece"
 
 
 def test_many_small_pieces_and_renewals_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
