@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from contracts.manifest import Manifest
     from pipelines.engine import Engine
     from pipelines.recipe import Recipe
+    from trainer.sample import Sentinels
 
 STAGES = ("curate", "dedup", "tokenizer", "shard")
 """In the order they run; `train` follows."""
@@ -194,7 +195,14 @@ for each in (stats, verify, audit, trace, forget, export):
 @click.option("--max-tokens", type=click.IntRange(1), default=64, show_default=True)
 @click.option("--temperature", type=click.FloatRange(0), default=0.0, show_default=True, help="0 takes the likeliest token.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-def sample(directory: str, prefix: str, suffix: str | None, max_tokens: int, temperature: float, seed: int) -> None:
+@click.option(
+    "--sentinels",
+    type=click.Choice(["codegen2", "starcoder"]),
+    help="What marks the hole: <mask_1> (span corruption) or <fim_prefix> (fim). By default the first that the vocabulary has.",
+)
+def sample(
+    directory: str, prefix: str, suffix: str | None, max_tokens: int, temperature: float, seed: int, sentinels: Sentinels | None
+) -> None:
     """Let the model fill in or go on.
 
     It fills in what lies between two files, or continues one.
@@ -202,9 +210,10 @@ def sample(directory: str, prefix: str, suffix: str | None, max_tokens: int, tem
     from trainer.sample import Sampler
 
     sampler = Sampler.load(Path(directory))
-    texts = [_text(path) for path in (prefix, suffix) if path]
-    write = sampler.infill if suffix else sampler.complete
-    click.echo(write(*texts, max_tokens=max_tokens, temperature=temperature, seed=seed))
+    if suffix:
+        click.echo(sampler.infill(_text(prefix), _text(suffix), max_tokens, temperature, seed, sentinels))
+    else:
+        click.echo(sampler.complete(_text(prefix), max_tokens, temperature, seed))
 
 
 def _text(path: str) -> str:

@@ -64,7 +64,7 @@ def control_tokens(n_masks: int) -> tuple[str, ...]:
 def infill_tokens(n_masks: int) -> tuple[str, ...]:
     """What CodeGen2.5 has beyond StarCoder's tokens, in id order."""
     masks = tuple(mask(i) for i in range(n_masks, 0, -1))
-    return DUMMIES + (SEP, END_OF_MASK) + masks
+    return (*DUMMIES, SEP, END_OF_MASK, *masks)
 
 
 def layout_controls(layout: Layout, n_masks: int) -> tuple[str, ...]:

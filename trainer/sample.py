@@ -1,6 +1,7 @@
 """Text from a trained run: fill a hole, or go on from a beginning.
 
     infill    prefix <mask_1> suffix <|endoftext|> <sep> <mask_1>  ──▶  middle <eom>         (as on CodeGen2's model card)
+              <fim_prefix> prefix <fim_suffix> suffix <fim_middle> ──▶  middle <|endoftext|> (StarCoder's, for models of `fim`)
     complete  prefix                                              ──▶  rest <|endoftext|>
 
 Control ids are put in by code. Text is encoded with special tokens switched off, so a "<mask_1>" in it stays eight characters, and
@@ -12,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from tokenizers import Tokenizer
@@ -24,6 +26,10 @@ from trainer.checkpoint import Checkpoint, require_newest
 from trainer.config import TrainSettings
 from trainer.devices import choose_device
 from trainer.model import Cache, Llama
+
+Sentinels = Literal["codegen2", "starcoder"]
+
+FIM = ("<fim_prefix>", "<fim_suffix>", "<fim_middle>")
 
 INFILL_TOKENS = 5
 """Control tokens of an infill prompt."""
@@ -50,20 +56,44 @@ class Sampler:
         tokenizer = load_tokenizer(run_dir / "tokenizer" / "tokenizer.json", saved)
         return Sampler(model.to(place).eval(), tokenizer, saved.special_ids, saved.context_length, place)
 
-    def infill(self, prefix: str, suffix: str, max_tokens: int = 128, temperature: float = 0.0, seed: int = 0) -> str:
-        """What belongs between prefix and suffix, up to `<eom>` or `max_tokens`.
+    def infill(
+        self,
+        prefix: str,
+        suffix: str,
+        max_tokens: int = 128,
+        temperature: float = 0.0,
+        seed: int = 0,
+        sentinels: Sentinels | None = None,
+    ) -> str:
+        """What belongs between prefix and suffix, up to the end of the answer or `max_tokens`.
 
         Text that does not fit the context is left out where it is furthest from the hole; a suffix cut so loses its
         `<|endoftext|>` too, since training shows that token only where a document really ends. Temperature 0 takes the likeliest.
+        `sentinels` are those that the model was trained with; by default CodeGen2's where the vocabulary has them. Raises ConfigError
+        for some that it has not.
         """
         room = self._room(max_tokens + INFILL_TOKENS)
         before, after = self.encode(prefix), self.encode(suffix)
         kept_before, kept_after = share_room(len(before), len(after), room)
-        hole = self.special_ids[mask(1)]
-        end = [self.special_ids[END_OF_TEXT]] if kept_after == len(after) else []
-        head = before[len(before) - kept_before :]
-        prompt = [*head, hole, *after[:kept_after], *end, self.special_ids[SEP], hole]
-        return self.decode(self.generate(prompt, self.special_ids[END_OF_MASK], max_tokens, temperature, seed))
+        head, tail = before[len(before) - kept_before :], after[:kept_after]
+        if self._sentinels(sentinels) == "starcoder":
+            first, second, third = (self.special_ids[name] for name in FIM)
+            prompt, stop = [first, *head, second, *tail, third], END_OF_TEXT
+        else:
+            hole = self.special_ids[mask(1)]
+            end = [self.special_ids[END_OF_TEXT]] if kept_after == len(after) else []
+            prompt, stop = [*head, hole, *tail, *end, self.special_ids[SEP], hole], END_OF_MASK
+        return self.decode(self.generate(prompt, self.special_ids[stop], max_tokens, temperature, seed))
+
+    def _sentinels(self, asked: Sentinels | None) -> Sentinels:
+        needed: dict[Sentinels, tuple[str, ...]] = {"codegen2": (mask(1), SEP, END_OF_MASK), "starcoder": FIM}
+        there = [name for name, tokens in needed.items() if all(token in self.special_ids for token in tokens)]
+        if (asked and asked not in there) or not there:
+            raise ConfigError(
+                f"The vocabulary has no control tokens to fill in with: {' '.join(needed[asked or 'codegen2'])}. It has those of: "
+                f"{', '.join(there) or 'none'}."
+            )
+        return asked or there[0]
 
     def complete(self, prefix: str, max_tokens: int = 128, temperature: float = 0.0, seed: int = 0) -> str:
         """What follows the prefix, up to `<|endoftext|>` or `max_tokens`; of a long prefix the end is kept.

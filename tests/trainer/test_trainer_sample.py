@@ -75,6 +75,21 @@ def test_the_infill_prompt_is_the_cards(sampler: Sampler, monkeypatch: pytest.Mo
     assert seen.stop == special[END_OF_MASK]
 
 
+def test_the_infill_prompt_of_starcoder(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, special = Recorder(sampler, monkeypatch), sampler.special_ids
+    sampler.infill("def f(", "):\n", max_tokens=8, sentinels="starcoder")
+    first, second, third = (special[f"<fim_{name}>"] for name in ("prefix", "suffix", "middle"))
+    assert seen.prompt == [first, *sampler.encode("def f("), second, *sampler.encode("):\n"), third]
+    assert seen.stop == special[END_OF_TEXT]
+
+
+def test_sentinels_that_the_vocabulary_lacks_are_refused(sampler: Sampler) -> None:
+    sampler.special_ids = {name: token for name, token in sampler.special_ids.items() if not name.startswith("<mask_")}
+    assert sampler._sentinels(None) == "starcoder"
+    with pytest.raises(ConfigError, match=r"no control tokens to fill in with: <mask_1> <sep> <eom>. It has those of: starcoder"):
+        sampler.infill("a", "b", sentinels="codegen2")
+
+
 def test_a_long_prompt_keeps_what_is_next_to_the_hole(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
     seen, special, hole = Recorder(sampler, monkeypatch), sampler.special_ids, sampler.special_ids[mask(1)]
     before, after = "a = 1\n" * 40, "b = 2\n" * 40
