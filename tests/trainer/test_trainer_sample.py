@@ -87,7 +87,7 @@ def test_sentinels_that_the_vocabulary_lacks_are_refused(sampler: Sampler) -> No
     sampler.special_ids = {name: token for name, token in sampler.special_ids.items() if not name.startswith("<mask_")}
     assert sampler._sentinels(None) == "starcoder"
     with pytest.raises(ConfigError, match=r"no control tokens to fill in with: <mask_1> <sep> <eom>. It has those of: starcoder"):
-        sampler.infill("a", "b", sentinels="codegen2")
+        sampler.infill("a", "b", max_tokens=8, sentinels="codegen2")
 
 
 def test_a_long_prompt_keeps_what_is_next_to_the_hole(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
