@@ -29,7 +29,7 @@ from sharding.randomness import chunk_keys, uniforms
 CutAt = Literal["tokens", "lines"]
 
 ROUNDS = 4
-"""Questions after which the best answer so far is taken. On source code nine of ten chunks fill their row exactly after three."""
+"""Questions after which the best answer so far is taken. On source code nine of ten chunks fill their row exactly after two."""
 
 
 class Documents(NamedTuple):
@@ -69,16 +69,20 @@ class Cuts(NamedTuple):
     """int64[m]"""
     last: npt.NDArray[np.bool_]
     """bool[m]: whether its document ends here"""
+    drawn: npt.NDArray[np.int64]
+    """int64[m]: as Chunks.drawn"""
 
     def some(self, which: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Cuts:
         """Those at some places, or all in another order."""
-        return Cuts(self.document[which], self.start[which], self.stop[which], self.last[which])
+        return Cuts(self.document[which], self.start[which], self.stop[which], self.last[which], self.drawn[which])
 
     @staticmethod
     def joined(parts: Sequence[Cuts]) -> Cuts:
         """One behind the other."""
-        document, start, stop = (np.concatenate([part[i] for part in parts]) for i in range(3))
-        return Cuts(document, start, stop, np.concatenate([part.last for part in parts]))
+        document, start, stop, drawn = (
+            np.concatenate([getattr(part, name) for part in parts]) for name in ("document", "start", "stop", "drawn")
+        )
+        return Cuts(document, start, stop, np.concatenate([part.last for part in parts]), drawn)
 
 
 @dataclass(frozen=True)
@@ -114,13 +118,14 @@ class Cutter:
 
     def _of_one(self, todo: _Open, objective: Objective) -> Cuts:
         """Chunks of some documents, by turns."""
-        found = [Cuts(todo.document[:0], todo.at[:0], todo.end[:0], np.zeros(0, np.bool_))]
+        found = [Cuts(todo.document[:0], todo.at[:0], todo.end[:0], np.zeros(0, np.bool_), todo.end[:0])]
         while len(todo.document):
             whole = todo.end - todo.at <= self.row_length
             whole[whole] = objective.lengths(todo.some(whole).chunks(todo.end[whole], todo.ends[whole])) <= self.row_length
-            stop = todo.end.copy()
-            stop[~whole] = self._stops(todo.some(~whole), objective)
-            found.append(Cuts(todo.document, todo.at, stop, whole & todo.ends))
+            stop, drawn, cut = todo.end.copy(), todo.end.copy(), todo.some(~whole)
+            stop[~whole] = self._stops(cut, objective)
+            drawn[~whole] = stop[~whole] if self.cut_at == "lines" else self._drawn(cut)
+            found.append(Cuts(todo.document, todo.at, stop, whole & todo.ends, drawn))
             todo = todo.moved(stop).some(~whole)
         return Cuts.joined(found)
 
@@ -133,7 +138,7 @@ class Cutter:
         asked, stop, unsure = best.copy(), best.copy(), np.arange(len(best))
         for _ in range(ROUNDS):
             some = todo.some(unsure)
-            missing = self.row_length - objective.lengths(some.chunks(stop, np.zeros(len(unsure), np.bool_)))
+            missing = self.row_length - objective.lengths(some.chunks(stop, np.zeros(len(unsure), np.bool_), self._drawn(some)))
             better = (missing >= 0) & (stop > best[unsure])
             best[unsure[better]] = stop[better]
             asked = stop
@@ -143,6 +148,10 @@ class Cutter:
             if len(unsure) == 0:
                 break
         return best
+
+    def _drawn(self, todo: _Open) -> npt.NDArray[np.int64]:
+        """int64[k]: where the stretch ends that the next chunk's random places are drawn from."""
+        return np.minimum(todo.at + self.row_length, todo.end)
 
     def _snapped(self, todo: _Open, stop: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """The last place up to `stop` where a cut may be; `stop` itself where there is none."""
@@ -172,9 +181,11 @@ class _Open:
         """The same documents, further on."""
         return _Open(self.documents, self.keys, self.document, at)
 
-    def chunks(self, stop: npt.NDArray[np.int64], last: npt.NDArray[np.bool_]) -> Chunks:
+    def chunks(
+        self, stop: npt.NDArray[np.int64], last: npt.NDArray[np.bool_], drawn: npt.NDArray[np.int64] | None = None
+    ) -> Chunks:
         """The chunks from here to `stop`."""
-        return chunks_of(self.documents, self.keys, Cuts(self.document, self.at, stop, last))
+        return chunks_of(self.documents, self.keys, Cuts(self.document, self.at, stop, last, stop if drawn is None else drawn))
 
 
 def chunks_of(documents: Documents, keys: npt.NDArray[np.uint64], cuts: Cuts) -> Chunks:
@@ -183,7 +194,7 @@ def chunks_of(documents: Documents, keys: npt.NDArray[np.uint64], cuts: Cuts) ->
     within = cuts.start - begin
     key = chunk_keys(keys[cuts.document], documents.first[cuts.document] + within)
     head = np.where(within == 0, np.minimum(documents.head[cuts.document], cuts.stop - cuts.start), 0)
-    return Chunks(documents.ids, cuts.start, cuts.stop, cuts.last, key, begin, head)
+    return Chunks(documents.ids, cuts.start, cuts.stop, cuts.last, key, begin, head, cuts.drawn)
 
 
 def draw_objectives(

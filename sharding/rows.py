@@ -114,7 +114,7 @@ class RowBuilder:
         document = poured[pieces.document]
         start = documents.offsets[document] + pieces.start
         stop = np.minimum(start + pieces.length, documents.offsets[document + 1])
-        more = Cuts(document, start, stop, stop - start < pieces.length)  # what is missing is <|endoftext|>
+        more = Cuts(document, start, stop, stop - start < pieces.length, stop)  # what is missing is <|endoftext|>
         places = Packed(np.concatenate([packed.row, pieces.row]), np.concatenate([packed.start, pieces.row_start]), pieces.rows)
         return Cuts.joined([cuts, more]), places
 

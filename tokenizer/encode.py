@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -34,6 +35,9 @@ CACHE_BYTES = 256_000_000
 
 FORGET_BYTES = 128_000_000
 """Text after which it is made anew where the system does not tell the size of a process."""
+
+FEW = 1000
+"""Pieces that are given to gigatoken one by one; of more, all at once cost less."""
 
 WARM_BYTES = 32_000_000
 """Text between two makings at least: making takes as long as encoding about 10 MB, so other memory that grows costs little."""
@@ -90,13 +94,29 @@ class Encoder:
         self, data: npt.NDArray[np.uint8], bounds: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
         """uint32[tokens] and int64[pieces]: ids, and how many each piece has."""
-        encoded = self._fast.encode_batch(_as_bytestrings(data, bounds), parallel=False).layout
-        offsets = np.asarray(encoded.offsets.data, dtype=np.int64)
-        ids = np.asarray(encoded.content.data)[offsets[0] : offsets[-1]].astype(np.uint32, copy=False)
+        ids, lengths = self._encode_few(data, bounds) if len(bounds) <= FEW else self._encode_many(data, bounds)
         self._since += int(bounds[-1] - bounds[0])
         if self._since >= WARM_BYTES and self._has_grown():
             self._renew()
+        return ids, lengths
+
+    def _encode_many(
+        self, data: npt.NDArray[np.uint8], bounds: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
+        """One call for all pieces: 1.3 ms, whatever their number."""
+        encoded = self._fast.encode_batch(_as_bytestrings(data, bounds), parallel=False).layout
+        offsets = np.asarray(encoded.offsets.data, dtype=np.int64)
+        ids = np.asarray(encoded.content.data)[offsets[0] : offsets[-1]].astype(np.uint32, copy=False)
         return ids, np.diff(offsets)
+
+    def _encode_few(
+        self, data: npt.NDArray[np.uint8], bounds: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
+        """One call a piece: 0.8 µs. Infill objectives ask for some hundred words again and again."""
+        text = data[bounds[0] : bounds[-1]].tobytes()
+        edges = (bounds - bounds[0]).tolist()
+        ids = [self._fast.encode(text[begin:end]) for begin, end in pairwise(edges)]
+        return np.concatenate(ids).astype(np.uint32, copy=False), np.array([len(each) for each in ids], np.int64)
 
     def _has_grown(self) -> bool:
         now = _resident_bytes()

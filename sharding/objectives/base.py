@@ -71,6 +71,9 @@ class Chunks(NamedTuple):
     """int64[m]: where its document begins in `ids`; equals `start` for a document's first chunk"""
     head: npt.NDArray[np.int64]
     """int64[m]: tokens at its start that stay together and in front, such as <reponame>…; 0 for most"""
+    drawn: npt.NDArray[np.int64] | None = None
+    """int64[m]: where the stretch ends from which places are drawn; None for `stop`. Where a chunk is to fill a row, that is a row's
+    length from its start: what is drawn then does not change while its end is looked for."""
 
 
 class Examples(NamedTuple):

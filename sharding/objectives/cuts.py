@@ -27,6 +27,9 @@ from numba import njit
 from sharding.objectives.text import CONTROL, ENDS_WORD, NEWLINE, STARTS_CHARACTER, STARTS_SPACE, Counts, TextTable
 from sharding.randomness import below
 
+AGAIN = 1000
+"""Added to the counter of a draw that is made once more; beyond all others."""
+
 CutUnit = Literal["character", "token", "line"]
 _TOKEN, _CHARACTER, _LINE = 0, 1, 2
 _CODE: dict[CutUnit, int] = {"token": _TOKEN, "character": _CHARACTER, "line": _LINE}
@@ -64,18 +67,21 @@ class CutPairs(NamedTuple):
 
 
 def draw_cuts(
-    ids: UInt32, first: Int64, stop: Int64, key: npt.NDArray[np.uint64], counter: int, at: CutUnit, table: TextTable
+    ids: UInt32, first: Int64, stop: Int64, drawn: Int64, key: npt.NDArray[np.uint64], counter: int, at: CutUnit, table: TextTable
 ) -> CutPairs:
     """Two independent uniform cuts in each chunk ids[first[i]:stop[i]], edges included. Chunks begin and end between characters.
 
+    They are drawn from ids[first[i]:drawn[i]], and one that falls behind `stop` once more, from the chunk alone.
+
     "character": before any character or at the end. Control tokens count for nothing; a cut where some stand goes behind them.
     "line": at the start, after any newline, or at the end. "token": between any two tokens; one that would part the bytes of a
-    character moves to the left of it, and nothing is encoded anew. Draws `counter` and `counter + 1` of each key.
+    character moves to the left of it, and nothing is encoded anew. Draws `counter` and `counter + 1` of each key,
+    and AGAIN further ones.
 
     Cost: about 5 ns a token; nothing to speak of for "token".
     """
     units = {"character": table.characters, "line": table.newlines, "token": table.newlines}[at]
-    return CutPairs(*_draw(ids, first, stop, key, counter, _CODE[at], units, table.flags, table.offsets, table.data))
+    return CutPairs(*_draw(ids, first, stop, drawn, key, counter, _CODE[at], units, table.flags, table.offsets, table.data))
 
 
 def piece_texts(ids: UInt32, cuts: CutPairs, table: TextTable) -> pa.LargeStringArray:
@@ -89,6 +95,7 @@ def _draw(
     ids: UInt32,
     first: Int64,
     stop: Int64,
+    drawn: Int64,
     key: npt.NDArray[np.uint64],
     counter: int,
     at: int,
@@ -105,8 +112,9 @@ def _draw(
         np.empty(shape, np.int64),
     )
     for i in range(len(first)):
-        places = 1 + _last_place(ids, first[i], stop[i], at, units, offsets, data)
-        one, other = below(key[i], counter, places), below(key[i], counter + 1, places)
+        last = _last_place(ids, first[i], stop[i], at, units, offsets, data)
+        wide = last if drawn[i] == stop[i] else last + _last_place(ids, stop[i], drawn[i], at, units, offsets, data)
+        one, other = _place(key[i], counter, wide, last), _place(key[i], counter + 1, wide, last)
         for k, place in enumerate((min(one, other), max(one, other))):
             if at == _TOKEN:
                 token[i, k] = left[i, k] = right[i, k] = _whole_character(ids, first[i], first[i] + place, stop[i], flags)
@@ -119,6 +127,13 @@ def _draw(
             left[i, k] = _safe_left(ids, first[i], where, stop[i], flags)
             right[i, k] = _safe_right(ids, first[i], where + (within > 0), stop[i], flags)
     return token, byte, left, right
+
+
+@njit(cache=True, nogil=True)
+def _place(key: np.uint64, counter: int, wide: int, last: int) -> int:
+    """Uniform over 0 … last, drawn from 0 … wide."""
+    place = below(key, counter, wide + 1)
+    return place if place <= last else below(key, counter + AGAIN, last + 1)
 
 
 @njit(cache=True, nogil=True)

@@ -127,11 +127,12 @@ class Fim:
         has_text = chunks.stop > chunks.start + chunks.head
         chosen = np.flatnonzero(has_text & (uniforms(chunks.key, 0) < self.settings.rate))
         first, stop, key = (chunks.start + chunks.head)[chosen], chunks.stop[chosen], chunks.key[chosen]
+        drawn = stop if chunks.drawn is None else chunks.drawn[chosen]
         parts = _Parts.of(chosen, uniforms(key, 1) < self.settings.spm_rate)
         todo = np.arange(len(chosen))
         for attempt in range(REDRAWS + 2):
             at: CutUnit = self.settings.cut if attempt <= REDRAWS else "token"
-            cuts = draw_cuts(chunks.ids, first[todo], stop[todo], key[todo], 2 + 2 * attempt, at, self.codec.table)
+            cuts = draw_cuts(chunks.ids, first[todo], stop[todo], drawn[todo], key[todo], 2 + 2 * attempt, at, self.codec.table)
             parts = parts.with_cuts(todo, cuts, *self._encode(chunks.ids, cuts))
             todo = todo[np.abs(parts.grown[todo]) > GROWTH]
             if len(todo) == 0:

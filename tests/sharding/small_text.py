@@ -107,7 +107,7 @@ def example(examples: Examples, i: int) -> npt.NDArray[np.uint32]:
 
 def only(chunks: Chunks, which: list[int]) -> Chunks:
     """Some chunks, as a batch of their own."""
-    rest = {name: value[which] for name, value in chunks._asdict().items() if name != "ids"}
+    rest = {name: value[which] for name, value in chunks._asdict().items() if name != "ids" and value is not None}
     return Chunks(chunks.ids, **rest)
 
 

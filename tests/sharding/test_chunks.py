@@ -72,7 +72,14 @@ def test_a_document_is_cut_only_if_its_example_does_not_fit(texts: list[list[int
     cuts, _ = cut(documents, row_length, "tokens", drawn)
     keys = document_keys(documents.doc_id, 0, 0)
     for i in range(len(texts)):
-        whole = Cuts(np.array([i]), documents.offsets[i : i + 1], documents.offsets[i + 1 : i + 2], np.array([True]))
+        end = documents.offsets[i + 1 : i + 2]
+        whole = Cuts(np.array([i]), documents.offsets[i : i + 1], end, np.array([True]), end)
+            np.array([i]),
+            documents.offsets[i : i + 1],
+            documents.offsets[i + 1 : i + 2],
+            np.array([True]),
+            documents.offsets[i + 1 : i + 2],
+        )
         fits = OBJECTIVES[drawn[i]].lengths(chunks_of(documents, keys, whole))[0] <= row_length
         assert fits == (np.sum(cuts.document == i) == 1)
 

@@ -155,6 +155,19 @@ def test_character_cuts_are_uniform_over_characters_of_any_width() -> None:
     assert not fits(np.bincount(lengths, minlength=places), np.ones(places))
 
 
+@pytest.mark.parametrize("cut", ["character", "token"])
+def test_what_is_drawn_from_a_row_stays_while_the_end_of_the_chunk_is_looked_for(cut: Any) -> None:
+    objective = Fim(FimSettings(cut=cut, rate=1), Controls.of(LETTER_CONTROLS), letters())
+    row = copies([97] * 40, 20_000)
+    whole, shorter, other = (objective.examples(row._replace(stop=row.stop - left, drawn=row.stop)) for left in (0, 8, 7))
+    stay = whole.span_starts + whole.span_lengths <= 32
+    assert (whole.span_starts[stay] == shorter.span_starts[stay]).all()
+    assert 0.5 < stay.mean() < 0.7, "(33 / 41)² of all"
+    assert (shorter.span_starts == other.span_starts).mean() > 0.9
+    cuts = np.concatenate([shorter.span_starts, shorter.span_starts + shorter.span_lengths])
+    assert fits(np.bincount(cuts, minlength=33), np.ones(33)), "cuts behind the end are drawn again, without a trace"
+
+
 def test_line_cuts_are_uniform_over_line_ends() -> None:
     s = small()
     text = "if x:\n\n    y\n" + "z = 1"
