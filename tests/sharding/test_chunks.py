@@ -74,12 +74,6 @@ def test_a_document_is_cut_only_if_its_example_does_not_fit(texts: list[list[int
     for i in range(len(texts)):
         end = documents.offsets[i + 1 : i + 2]
         whole = Cuts(np.array([i]), documents.offsets[i : i + 1], end, np.array([True]), end)
-            np.array([i]),
-            documents.offsets[i : i + 1],
-            documents.offsets[i + 1 : i + 2],
-            np.array([True]),
-            documents.offsets[i + 1 : i + 2],
-        )
         fits = OBJECTIVES[drawn[i]].lengths(chunks_of(documents, keys, whole))[0] <= row_length
         assert fits == (np.sum(cuts.document == i) == 1)
 

@@ -100,7 +100,7 @@ def test_counts_add_up_over_windows() -> None:
     objective = SpanCorruption(SpanCorruptionSettings(max_spans=5), CONTROLS)
     halves = []
     for part in (slice(0, 777), slice(777, None)):
-        few = Chunks(chunks.ids, *(column[part] for column in chunks[1:]))
+        few = Chunks(chunks.ids, *(column[part] for column in chunks[1:] if column is not None))
         halves.append(count("span_corruption", objective.examples(few), few))
     for name, value in whole.items():
         assert np.array_equal(value, np.add(halves[0][name], halves[1][name])), name
