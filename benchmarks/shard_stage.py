@@ -6,7 +6,8 @@ DIR as for dedup_stage.py. Each command runs in fresh processes with one worker,
 seconds include interpreter, imports, reading and writing. Peak memory is that of the largest process.
 
     spanmill shard   read, encode, draw objectives, corrupt, pack, write, for several mixtures of objectives
-    whole line       curate without filters, signatures, dedup, tokenizer, shard; --sample-bytes decides what the tokenizer costs
+    whole line       one command: curate without filters, signatures, dedup, tokenizer, shard; MB of the corpus before dedup.
+                     --sample-bytes decides what the tokenizer costs
     encoder          the same text in memory, nothing but ids; both of our engines
     datatrove        DocumentTokenizer: token files, documents shuffled within, <|endoftext|> behind each
     Megatron         what tools/preprocess_data.py does for each document, with megatron-core's own builder: ids by `tokenizers`, appended.
@@ -16,13 +17,16 @@ seconds include interpreter, imports, reading and writing. Peak memory is that o
 from __future__ import annotations
 
 import argparse
+import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
 
-from bench_process import ONE_THREAD, Usage, median_usage, run
+from bench_process import ONE_THREAD, median_usage, run
 from datatrove_side import VERSION, Datatrove, interpreter
 from dedup_stage import Side, show
+from spanmill_side import ONE_WORKER
 from stages import cpu_model
 
 from pipelines.corpus import Committed, column, read_part
@@ -52,7 +56,7 @@ def main() -> None:
             f"{cpu_model()}; {line.side.documents:,} documents, {line.size / 1e6:,.0f} MB of text; datatrove {VERSION}", flush=True
         )
         print(f"\n{'':44}{'MB':>8}{'MB/s/core':>11}{'CPU s':>9}{'wall s':>9}{'peak MB':>9}", flush=True)
-        show("whole line, corpus to shards", line.size, line.whole)
+        show("whole line, corpus to shards", line.side.size, line.whole)
         for label, objectives in MIXTURES.items():
             used = median_usage(line.shard(objectives), arguments.repeat)
             show(f"spanmill shard: {label}", line.size, used)
@@ -85,8 +89,9 @@ class Line:
         self.base = self.recipe.read_text()
         self._write(MIXTURES["causal, span corruption (the recipe)"], arguments.sample_bytes)
         self.sample_bytes = arguments.sample_bytes
-        every = [self.side.command(stage, again=(stage,))() for stage in ("curate", "signatures", "dedup", "tokenizer", "shard")]
-        self.whole = Usage(sum(each.cpu for each in every), sum(each.wall for each in every), max(each.peak for each in every))
+        shutil.rmtree(self.run_dir)
+        options = ["--until", "shard", "--quiet", "--config", self.recipe, "--output", self.run_dir, *ONE_WORKER]
+        self.whole = run([sys.executable, Path(__file__).parent.parent / "beam_runner.py", "run", *options], ONE_THREAD)
         self.size = sum(read_manifest(str(self.run_dir / "dedup")).statistics["source_bytes"].values())
 
     @property

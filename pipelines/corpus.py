@@ -18,6 +18,9 @@ from contracts.errors import StageError
 from contracts.manifest import FileEntry, Manifest
 from pipelines.storage import exists, is_local, join, read_bytes, read_manifest
 
+LARGE_GROUP = 32 * 2**20
+"""Bytes of a row group after which memory that Arrow keeps for later is given back."""
+
 REMOVED_ROWS = "removed_rows"
 """dedup/removed_rows/PART.npy: int64, ascending row numbers of curate/documents/PART.parquet that are duplicates."""
 
@@ -80,12 +83,14 @@ class Corpus:
         """int64[k]: rows of a part that dedup removed."""
         return removed_rows(self.dedup, part)
 
-    def groups(self, part: FileEntry, columns: Sequence[str]) -> Iterator[pa.Table]:
-        """The kept rows of a part, in order, a row group at a time: memory is that of a few megabytes of text, or of one document.
+    def groups(self, part: FileEntry, columns: Sequence[str]) -> Iterator[tuple[pa.Table, npt.NDArray[np.bool_]]]:
+        """The rows of a part, in order, a row group at a time, and which of them were kept (bool[rows]).
 
-        Raises StageError if the part is not what its manifest lists.
+        Rows that were removed are there too, so that nothing is copied: a document may be most of a worker's memory. Holds a few megabytes
+        of text, or one document. Raises StageError if the part is not what its manifest lists.
         """
         gone = self.removed(part)
+        pa.default_memory_pool().release_unused()  # of the part before
         file = pq.ParquetFile(pa.BufferReader(read_checked(self.curate.folder, part)))
         first = 0
         for number in range(file.num_row_groups):
@@ -93,8 +98,12 @@ class Corpus:
             keep = np.ones(table.num_rows, np.bool_)
             keep[gone[(gone >= first) & (gone < first + table.num_rows)] - first] = False
             first += table.num_rows
+            if table.nbytes > LARGE_GROUP:  # reading it took three times as much
+                pa.default_memory_pool().release_unused()
+            held = [table.combine_chunks()]
+            del table
             if keep.any():
-                yield (table if keep.all() else table.filter(pa.array(keep))).combine_chunks()
+                yield held.pop(), keep
 
     def read(self, part: FileEntry, columns: Sequence[str]) -> pa.Table:
         """The kept rows of a part, in order. Cost: a worker holds the part once, about 3 times its Parquet size.
@@ -178,6 +187,6 @@ def _content(path: str) -> pa.Buffer:
 
 
 def column(table: pa.Table, name: str) -> Any:
-    """A column as one array."""
-    chunked = table[name].combine_chunks()
-    return chunked.chunk(0) if isinstance(chunked, pa.ChunkedArray) else chunked
+    """A column as one array; without a copy if it is one already."""
+    chunks = table[name].chunks
+    return chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks) if chunks else pa.array([], table.schema.field(name).type)

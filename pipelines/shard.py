@@ -38,8 +38,8 @@ from sharding.objectives import build
 from sharding.objectives.base import Controls
 from sharding.objectives.text import STARTS_CHARACTER, Codec, TextTable
 from sharding.randomness import document_keys
-from sharding.rows import RowBuilder, Rows
-from sharding.shards import ShardMetadata, write_shard
+from sharding.rows import RowBuilder
+from sharding.shards import SegmentTable, ShardMetadata, TokenIds, write_shard
 from tokenizer.encode import Encoder
 from tokenizer.encode import Engine as EncoderEngine
 from tokenizer.token_bytes import token_bytes
@@ -131,32 +131,25 @@ class MakeShard:
         encode = partial(self._encode, item.epoch)
         reader = DocumentReader(self.corpus, self.settings, COLUMNS, encode, self._encoder.may_cut, self.seed, self._forgotten)
         windows = reader.windows(item.range)
-        first = next(windows, None)
-        if first is None:
+        pending = [window for window in [next(windows, None)] if window]
+        if not pending:
             return {"file": None, "totals": {}, "statistics": {}}
         counted: list[dict[str, Any]] = []
-        metadata = self._metadata(item)
-
-        def rows() -> Iterator[tuple[Any, Any]]:
-            for made in self._rows(item, first, windows, counted):
-                yield made.input_ids, made.segments
-
-        def write(file: Any) -> None:
-            counted.clear()
-            write_shard(file, metadata, rows(), compression=self.settings.compression)
-
-        written = write_file(self.stage.path(item.path), write)
+        rows = self._rows(self._builder(item.epoch), _popped(pending, windows), counted)
+        metadata, compression = self._metadata(item), self.settings.compression
+        written = write_file(self.stage.path(item.path), lambda file: write_shard(file, metadata, rows, compression=compression))
         return _receipt(item, self.settings.context_length + 1, add_up(counted), written._asdict())
 
-    def _rows(self, item: Item, first: Window, windows: Iterator[Window], counted: list[dict[str, Any]]) -> Iterator[Rows]:
-        """The rows of all windows; what was counted of each goes into `counted`."""
-        builder = self._builder(item.epoch)
-        window: Window | None = first
-        while window is not None:
+    def _rows(
+        self, builder: RowBuilder, windows: Iterator[Window], counted: list[dict[str, Any]]
+    ) -> Iterator[tuple[TokenIds, SegmentTable]]:
+        """The rows of all windows, each let go before the next is read; what was counted of each goes into `counted`."""
+        for window in windows:
             made = builder.build(window.documents)
             counted.append({"rows": len(made.input_ids), "stratum": made.statistics, "languages": window.languages})
-            yield made
-            window = next(windows, None)
+            del window
+            yield made.input_ids, made.segments
+            del made
 
     def _builder(self, epoch: int) -> RowBuilder:
         table = self._codec.table
@@ -213,6 +206,16 @@ class CommitShards(Once):
         statistics = add_up(receipt["statistics"] for receipt in receipts)
         self.stage.commit([FileEntry(**receipt["file"]) for receipt in receipts if receipt["file"]], totals, statistics)
         return {"shards": len(items)}
+
+
+def _popped(pending: list[Window], windows: Iterator[Window]) -> Iterator[Window]:
+    """Those that wait, then the others; none is held here."""
+    while pending:
+        yield pending.pop(0)
+    while (window := next(windows, None)) is not None:
+        pending.append(window)
+        del window
+        yield pending.pop()
 
 
 TOTALS = ("documents", "text_tokens", "header_tokens", "grown_tokens", "control_tokens", "padding_tokens")

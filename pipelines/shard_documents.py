@@ -8,7 +8,7 @@ tokenizer.pieces allows it, so their ids are those of the whole document.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -24,6 +24,8 @@ from pipelines.shard_plan import Range, doc_ids, languages_of, strata_of, text_b
 from sharding.chunks import Documents
 from sharding.config import ShardSettings
 from tokenizer.pieces import cut
+
+Int64 = npt.NDArray[np.int64]
 
 PIECE_BYTES = 8 * 2**20
 """Text that is encoded at once, if it is one document."""
@@ -63,7 +65,6 @@ class DocumentReader:
         for number, part in self._encoded(wanted):
             if number != current and held:
                 yield _joined(held)
-                held = []
             current = number
             held.append(part)
         if held:
@@ -73,36 +74,35 @@ class DocumentReader:
         """Parts of windows, by the number of their window."""
         count = max(1, round(wanted.bytes / self.settings.window_bytes))
         size = max(1, -(-wanted.bytes // count))
-        for table, at, source in self._tables(wanted):
-            length = text_bytes(table)
+        for table, rows, at, source in self._tables(wanted):
             window = np.minimum((at - wanted.start) // size, count - 1)
-            long = length > PIECE_BYTES
+            long = text_bytes(table)[rows] > PIECE_BYTES
             # A run: documents of one window that follow one another, or one long document.
             begins = np.flatnonzero(np.concatenate([[True], (window[1:] != window[:-1]) | long[1:] | long[:-1]]))
-            for first, stop in zip(begins.tolist(), [*begins[1:].tolist(), table.num_rows], strict=True):
-                run = table.slice(first, stop - first)
+            for first, stop in zip(begins.tolist(), [*begins[1:].tolist(), len(rows)], strict=True):
+                run = _those(table, rows[first:stop])
                 if not long[first]:
                     yield int(window[first]), self._window(run, source, self.encode(run, True))
                     continue
                 for offset, piece in self._pieces(run, source):
                     yield max(int(window[first]), (int(at[first]) + offset - wanted.start) // size), piece
 
-    def _tables(self, wanted: Range) -> Iterator[tuple[pa.Table, npt.NDArray[np.int64], str]]:
-        """(documents that begin in the range, where in the stratum's text each begins, their source), a row group at a time."""
+    def _tables(self, wanted: Range) -> Iterator[tuple[pa.Table, Int64, Int64, str]]:
+        """A row group at a time: (documents, int64[n] rows of those that begin in the range, where in the stratum each begins, source)."""
         parts = self.corpus.parts()
         for number, at in wanted.parts:
             source = parts[number].stratum
-            for table in self.corpus.groups(parts[number], self.columns):
+            for table, kept in self.corpus.groups(parts[number], self.columns):
                 names, of = strata_of(table, source, self.settings, self.seed)
-                table = _those(table, of == (names.index(wanted.stratum) if wanted.stratum in names else -1))
-                length = text_bytes(table)
+                mine = kept & (of == (names.index(wanted.stratum) if wanted.stratum in names else -1))
+                length = np.where(mine, text_bytes(table), 0)
                 begin = at + np.cumsum(length) - length
                 at += int(length.sum())
-                inside = (begin >= wanted.start) & (begin < wanted.stop)
+                mine &= (begin >= wanted.start) & (begin < wanted.stop)
                 if self.forgotten:
-                    inside &= np.array([each not in self.forgotten for each in table["doc_id"].to_pylist()], np.bool_)
-                if inside.any():
-                    yield _those(table, inside), begin[inside], source
+                    mine &= np.array([each not in self.forgotten for each in table["doc_id"].to_pylist()], np.bool_)
+                if mine.any():
+                    yield table, np.flatnonzero(mine), begin[mine], source
                 if at >= wanted.stop:
                     return
 
@@ -135,14 +135,21 @@ class DocumentReader:
         return Window(documents, _by_language(names, language, documents, text_bytes(table)))
 
 
-def _those(table: pa.Table, wanted: npt.NDArray[np.bool_]) -> pa.Table:
-    """Rows of a table, each column in one piece; the table itself if they are all."""
-    return table if wanted.all() else table.filter(pa.array(wanted)).combine_chunks()
+def _those(table: pa.Table, rows: Int64) -> pa.Table:
+    """Rows of a table, ascending; without a copy if they follow one another."""
+    span = table.slice(int(rows[0]), int(rows[-1] - rows[0]) + 1)
+    if span.num_rows == len(rows):
+        return span
+    wanted = np.zeros(span.num_rows, np.bool_)
+    wanted[rows - rows[0]] = True
+    return span.filter(pa.array(wanted)).combine_chunks()
 
 
-def _joined(windows: Sequence[Window]) -> Window:
-    """One behind the other."""
+def _joined(windows: list[Window]) -> Window:
+    """One behind the other. Empties the list, so that nothing is held twice while the window is worked on."""
     parts = [window.documents for window in windows]
+    languages = add_up(window.languages for window in windows)
+    windows.clear()
     ends = np.cumsum([0, *(len(part.ids) for part in parts)])
     offsets = np.concatenate([np.zeros(1, np.int64), *(part.offsets[1:] + end for part, end in zip(parts, ends, strict=False))])
     rest = {
@@ -150,10 +157,7 @@ def _joined(windows: Sequence[Window]) -> Window:
         for name in Documents._fields
         if name not in ("ids", "offsets")
     }
-    return Window(
-        Documents(ids=np.concatenate([part.ids for part in parts]), offsets=offsets, **rest),
-        add_up(window.languages for window in windows),
-    )
+    return Window(Documents(ids=np.concatenate([part.ids for part in parts]), offsets=offsets, **rest), languages)
 
 
 def _by_language(

@@ -54,10 +54,10 @@ class IndexPart:
         """{"strata": {stratum: [documents, bytes]}}."""
         part = self.corpus.parts()[number]
         found: dict[str, list[int]] = {}
-        for table in self.corpus.groups(part, COLUMNS):
+        for table, kept in self.corpus.groups(part, COLUMNS):
             name, of = strata_of(table, part.stratum, self.settings, self.seed)
-            documents = np.bincount(of, minlength=len(name))
-            sizes = np.bincount(of, weights=text_bytes(table), minlength=len(name)).astype(np.int64)
+            documents = np.bincount(of[kept], minlength=len(name))
+            sizes = np.bincount(of[kept], weights=text_bytes(table)[kept], minlength=len(name)).astype(np.int64)
             for each, count, size in zip(name, documents.tolist(), sizes.tolist(), strict=True):
                 cell = found.setdefault(each, [0, 0])
                 found[each] = [cell[0] + count, cell[1] + size]

@@ -46,9 +46,9 @@ class ShardSettings(Settings):
     """Where documents are cut that do not fit a row: "tokens", so that every chunk but the last fills its row; or "lines", at the last
     line end of a row, which leaves 0.1 to 10 % of padding (docs/decisions/0014)."""
 
-    window_bytes: int = Field(default=64 * 2**20, ge=1)
-    """Text that is packed together, in bytes. 64 MiB are about 20 million tokens, enough for padding under 0.02 % at 2,048 and 8,192;
-    a worker needs about 10 times as much memory."""
+    window_bytes: int = Field(default=48 * 2**20, ge=1)
+    """Text that is packed together, in bytes. 48 MiB are about 15 million tokens, enough for padding under 0.02 % at 2,048 and 8,192;
+    a worker needs about 10 times as much memory, and 300 MB."""
 
     shard_bytes: int | None = Field(default=None, ge=1)
     """Text of one shard file, in bytes; by default that of one window. Tokens of it take about two thirds as much, in 16 bits."""

@@ -30,7 +30,7 @@ PIECE_BYTES = 8_000_000
 """Text that gigatoken gets at a time. Its cache of words then grows by at most 85 MB before it is looked at: 10.6 bytes a byte of words
 that never repeat, as measured by benchmarks/encoders.py."""
 
-CACHE_BYTES = 256_000_000
+CACHE_BYTES = 160_000_000
 """Growth of the process after which gigatoken is made anew: it forgets no word. On real code that is after some gigabytes of text."""
 
 FORGET_BYTES = 128_000_000
