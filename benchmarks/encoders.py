@@ -224,12 +224,12 @@ def _tokie(content: str) -> Encode:
 def _gigatoken(content: str) -> Encode:
     import gigatoken
 
-    from tokenizer.encode import as_bytestrings
+    from tokenizer.encode import as_bytestrings, text_buffers
 
     made = gigatoken.Tokenizer.from_json(without_control_tokens(content))
 
     def encode(text: pa.LargeStringArray) -> Encoded:
-        layout = made.encode_batch(as_bytestrings(text), parallel=False).layout
+        layout = made.encode_batch(as_bytestrings(*text_buffers(text)), parallel=False).layout
         return Encoded(np.asarray(layout.content.data), np.asarray(layout.offsets.data, np.int64))
 
     return encode

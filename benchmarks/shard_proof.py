@@ -65,7 +65,7 @@ def content_hashes(run_dir: str) -> dict[bytes, bytes]:
     corpus = find_corpus(run_dir, "")
     found: dict[bytes, bytes] = {}
     for part in corpus.parts():
-        for table, kept in corpus.groups(part, ("doc_id", "text")):
+        for _, table, kept in corpus.groups(part, ("doc_id", "text")):
             for doc_id, text, stays in zip(table["doc_id"].to_pylist(), table["text"], kept, strict=True):
                 if stays:
                     found[doc_id] = xxhash.xxh3_128_digest(text.as_buffer())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -83,8 +83,10 @@ class Corpus:
         """int64[k]: rows of a part that dedup removed."""
         return removed_rows(self.dedup, part)
 
-    def groups(self, part: FileEntry, columns: Sequence[str]) -> Iterator[tuple[pa.Table, npt.NDArray[np.bool_]]]:
-        """The rows of a part, in order, a row group at a time, and which of them were kept (bool[rows]).
+    def groups(
+        self, part: FileEntry, columns: Sequence[str], wanted: Collection[int] | None = None
+    ) -> Iterator[tuple[int, pa.Table, npt.NDArray[np.bool_]]]:
+        """The rows of a part's row groups, in order: (number, rows, which of them were kept bool[rows]); only of the `wanted` groups.
 
         Rows that were removed are there too, so that nothing is copied: a document may be most of a worker's memory. Holds a few megabytes
         of text, or one document. Raises StageError if the part is not what its manifest lists.
@@ -94,16 +96,19 @@ class Corpus:
         file = pq.ParquetFile(pa.BufferReader(read_checked(self.curate.folder, part)))
         first = 0
         for number in range(file.num_row_groups):
+            begin, rows = first, file.metadata.row_group(number).num_rows
+            first += rows
+            if wanted is not None and number not in wanted:
+                continue
             table = file.read_row_group(number, columns=list(columns), use_threads=False)
-            keep = np.ones(table.num_rows, np.bool_)
-            keep[gone[(gone >= first) & (gone < first + table.num_rows)] - first] = False
-            first += table.num_rows
+            keep = np.ones(rows, np.bool_)
+            keep[gone[(gone >= begin) & (gone < first)] - begin] = False
             if table.nbytes > LARGE_GROUP:  # reading it took three times as much
                 pa.default_memory_pool().release_unused()
             held = [table.combine_chunks()]
             del table
             if keep.any():
-                yield held.pop(), keep
+                yield number, held.pop(), keep
 
     def read(self, part: FileEntry, columns: Sequence[str]) -> pa.Table:
         """The kept rows of a part, in order. Cost: a worker holds the part once, about 3 times its Parquet size.

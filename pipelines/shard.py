@@ -16,6 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from contracts.errors import ConfigError, unknown_name
 from contracts.manifest import FileEntry, Manifest, digest_of
 from contracts.schemas import FORMAT_VERSION, HELD_OUT, OBJECTIVES
 from contracts.special_tokens import PAD
@@ -44,6 +45,9 @@ from tokenizer.encode import Encoder
 from tokenizer.encode import Engine as EncoderEngine
 from tokenizer.token_bytes import token_bytes
 
+MOST_STRATA = 10_000
+"""Strata at most: each is a folder, and languages may come from the corpus."""
+
 FORGOTTEN = "forgotten.npy"
 """What must not come back, as it was when the stage began."""
 
@@ -64,6 +68,7 @@ def shard(recipe: Recipe, run_dir: str, input_dir: str, engine: Engine) -> Manif
         return made
     if not engine.dry:
         save(stage.work_path(FORGOTTEN), forgotten_ids(run_dir, input_dir))
+    _check_languages(recipe.shard, corpus)
     index = IndexPart(stage, corpus, recipe.shard, recipe.seed)
     work = MakeShard(stage, corpus, vocabulary, recipe.shard, recipe.tokenizer.engine, recipe.seed)
     steps = [Items("index", index), Items("shards", work), Items("commit", CommitShards(stage, work))]
@@ -102,6 +107,11 @@ class MakeShard:
         receipts = self.stage.all_receipts("index", len(self.corpus.parts()))
         ranges = plan_ranges(receipts, self.settings.shard_bytes or self.settings.window_bytes)
         count = add_up({each.stratum: 1} for each in ranges)
+        if len(count) > MOST_STRATA:
+            raise ConfigError(
+                f'shard.strata = "{self.settings.strata}" gives {len(count):,} strata, at most {MOST_STRATA:,} are allowed: '
+                'set it to "source", or mend the sources\' languages.'
+            )
         return [
             Item(each, self.settings.epoch + pass_, pass_ * count[each.stratum] + each.number)
             for pass_ in range(self.settings.epochs)
@@ -204,8 +214,33 @@ class CommitShards(Once):
         receipts = self.stage.all_receipts("shards", len(items))
         totals = add_up(receipt["totals"] for receipt in receipts)
         statistics = add_up(receipt["statistics"] for receipt in receipts)
+        self._check_all_are_there(statistics.get("strata", {}))
         self.stage.commit([FileEntry(**receipt["file"]) for receipt in receipts if receipt["file"]], totals, statistics)
         return {"shards": len(items)}
+
+    def _check_all_are_there(self, strata: dict[str, Any]) -> None:
+        """Raises AssertionError unless each epoch holds each document that dedup left, but for what was forgotten."""
+        epochs, work = self.work.settings.epochs, self.work
+        held_out = sum(counts["documents"] for name, counts in strata.items() if name.startswith(f"{HELD_OUT}/"))
+        trained = sum(counts["documents"] for counts in strata.values()) - held_out
+        kept, gone = work.corpus.dedup.manifest.totals["kept"], len(load(self.stage.work_path(FORGOTTEN)))
+        there = held_out + trained // epochs
+        if trained % epochs or not kept - gone <= there <= kept:
+            raise AssertionError(
+                f"documents lost: {trained} in {epochs} epochs and {held_out} held out are not the {kept} that dedup left"
+                f"{f', {gone} forgotten ones apart' if gone else ''}"
+            )
+
+
+def _check_languages(settings: ShardSettings, corpus: Corpus) -> None:
+    """Raises ConfigError if objectives are set for a language that the source has no document of."""
+    known: dict[str, dict[str, Any]] = corpus.dedup.manifest.statistics["sources"]
+    for name in settings.objectives_of:
+        source, _, language = name.partition("/")
+        if language and language not in known.get(source, {}):
+            raise ConfigError(
+                unknown_name("language in shard.objectives_of", name, [f"{source}/{each}" for each in known.get(source, {})])
+            )
 
 
 def _popped(pending: list[Window], windows: Iterator[Window]) -> Iterator[Window]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -90,21 +90,18 @@ class DocumentReader:
     def _tables(self, wanted: Range) -> Iterator[tuple[pa.Table, Int64, Int64, str]]:
         """A row group at a time: (documents, int64[n] rows of those that begin in the range, where in the stratum each begins, source)."""
         parts = self.corpus.parts()
-        for number, at in wanted.parts:
-            source = parts[number].stratum
-            for table, kept in self.corpus.groups(parts[number], self.columns):
+        for number, of_part in groupby(wanted.groups, key=lambda group: group[0]):
+            source, before = parts[number].stratum, {group: at for _, group, at in of_part}
+            for group, table, kept in self.corpus.groups(parts[number], self.columns, before):
                 names, of = strata_of(table, source, self.settings, self.seed)
                 mine = kept & (of == (names.index(wanted.stratum) if wanted.stratum in names else -1))
                 length = np.where(mine, text_bytes(table), 0)
-                begin = at + np.cumsum(length) - length
-                at += int(length.sum())
+                begin = before[group] + np.cumsum(length) - length
                 mine &= (begin >= wanted.start) & (begin < wanted.stop)
                 if self.forgotten:
                     mine &= np.array([each not in self.forgotten for each in table["doc_id"].to_pylist()], np.bool_)
                 if mine.any():
                     yield table, np.flatnonzero(mine), begin[mine], source
-                if at >= wanted.stop:
-                    return
 
     def _pieces(self, document: pa.Table, source: str) -> Iterator[tuple[int, Window]]:
         """(bytes before it, piece) for a long document."""

@@ -28,6 +28,9 @@ from sharding.randomness import document_keys, uniforms
 
 COLUMNS = ("doc_id", "text", "language")
 
+OTHER = "other-"
+"""How folders of languages begin that have no plain name. No plain name does, so that a corpus cannot call two languages the same."""
+
 HELD_OUT_DRAW = 3
 """Which draw of a document's key says whether it is held out; others decide its objective and more."""
 
@@ -51,17 +54,16 @@ class IndexPart:
         """Nothing to open."""
 
     def __call__(self, number: int) -> Receipt:
-        """{"strata": {stratum: [documents, bytes]}}."""
+        """{"groups": [[row group, {stratum: [documents, bytes]}], …]}."""
         part = self.corpus.parts()[number]
-        found: dict[str, list[int]] = {}
-        for table, kept in self.corpus.groups(part, COLUMNS):
-            name, of = strata_of(table, part.stratum, self.settings, self.seed)
-            documents = np.bincount(of[kept], minlength=len(name))
-            sizes = np.bincount(of[kept], weights=text_bytes(table)[kept], minlength=len(name)).astype(np.int64)
-            for each, count, size in zip(name, documents.tolist(), sizes.tolist(), strict=True):
-                cell = found.setdefault(each, [0, 0])
-                found[each] = [cell[0] + count, cell[1] + size]
-        return {"strata": found}
+        found = []
+        for group, table, kept in self.corpus.groups(part, COLUMNS):
+            names, of = strata_of(table, part.stratum, self.settings, self.seed)
+            documents = np.bincount(of[kept], minlength=len(names)).tolist()
+            sizes = np.bincount(of[kept], weights=text_bytes(table)[kept], minlength=len(names)).astype(np.int64).tolist()
+            counts = zip(names, documents, sizes, strict=True)
+            found.append([group, {name: [count, size] for name, count, size in counts if count}])
+        return {"groups": found}
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,8 @@ class Range:
     """Bytes of the stratum before it."""
     stop: int
     """Where the next one begins; 2^63 - 1 for the last."""
-    parts: tuple[tuple[int, int], ...]
-    """(part, bytes of the stratum before that part) for each part that holds documents that may begin here."""
+    groups: tuple[tuple[int, int, int], ...]
+    """(part, row group, bytes of the stratum before it) for each row group that holds documents that may begin here: what is to be read."""
     bytes: int
     """Of its text, but for what the last document has beyond its end."""
 
@@ -86,16 +88,18 @@ def plan_ranges(receipts: Sequence[Receipt], shard_bytes: int) -> list[Range]:
 
     `receipts` are IndexPart's, by part.
     """
-    parts: dict[str, list[tuple[int, int]]] = {}
+    groups: dict[str, list[tuple[int, int, int]]] = {}
     for part, receipt in enumerate(receipts):
-        for stratum, (documents, size) in receipt["strata"].items():
-            if documents:
-                parts.setdefault(stratum, []).append((part, size))
-    return [each for stratum in sorted(parts) for each in _ranges(stratum, parts[stratum], shard_bytes)]
+        for group, strata in receipt["groups"]:
+            for stratum, (_, size) in strata.items():
+                groups.setdefault(stratum, []).append((part, group, size))
+    return [each for stratum in sorted(groups) for each in _ranges(stratum, groups[stratum], shard_bytes)]
 
 
-def _ranges(stratum: str, parts: list[tuple[int, int]], shard_bytes: int) -> list[Range]:
-    ends = np.cumsum([size for _, size in parts])
+def _ranges(stratum: str, groups: list[tuple[int, int, int]], shard_bytes: int) -> list[Range]:
+    sizes = np.array([size for _, _, size in groups], np.int64)
+    ends = np.cumsum(sizes)
+    begins = ends - sizes
     total = int(ends[-1])
     count = max(1, round(total / shard_bytes))
     found = []
@@ -103,11 +107,8 @@ def _ranges(stratum: str, parts: list[tuple[int, int]], shard_bytes: int) -> lis
         start = total * number // count
         end_of_text = total * (number + 1) // count
         stop = end_of_text if number + 1 < count else 2**63 - 1
-        inside = [
-            (part, int(end) - size)
-            for (part, size), end in zip(parts, ends, strict=True)
-            if end >= start and int(end) - size < stop
-        ]
+        first, last = int(np.searchsorted(ends, start, "left")), int(np.searchsorted(begins, stop, "left"))
+        inside = [(*groups[i][:2], int(begins[i])) for i in range(first, last)]
         found.append(Range(stratum, number, start, stop, tuple(inside), end_of_text - start))
     return found
 
@@ -136,9 +137,9 @@ def languages_of(table: pa.Table) -> tuple[list[str], npt.NDArray[np.int64]]:
 
 def folder_name(language: str) -> str:
     """A language as part of a folder's name. Languages may come from the corpus, so all but plain names are told by a digest."""
-    if _PLAIN_NAME.fullmatch(language):
+    if _PLAIN_NAME.fullmatch(language) and not language.startswith(OTHER):
         return language
-    return f"other-{hashlib.blake2b(language.encode(errors='surrogatepass'), digest_size=6).hexdigest()}"
+    return f"{OTHER}{hashlib.blake2b(language.encode(errors='surrogatepass'), digest_size=6).hexdigest()}"
 
 
 def doc_ids(table: pa.Table) -> npt.NDArray[np.uint8]:

@@ -37,7 +37,7 @@ def shard_tables(found: dict[str, Any]) -> Iterator[Table]:
         return
     yield _strata(found["shard"])
     yield _objectives(found["shard"])
-    for objective, table in (("span_corruption", _spans), ("fim", _infills), ("prefix_lm", _prefixes)):
+    for objective, table in (("span_corruption", _spans), ("fim", _infills), ("prefix_lm", _prefixes), ("chat", _chats)):
         if any(row["objectives"][objective]["examples"] for row in found["shard"]["by_source"].values()):
             yield table(found["shard"])
 
@@ -102,6 +102,15 @@ def _prefixes(shard: dict[str, Any]) -> Table:
         counts = row["corruption"].get("prefix_lm")
         if counts:
             table.add_row(escape(name), counted(counts["examples"]), f"{_mean(counts['prefix_share_histogram']):.1%}")
+    return table
+
+
+def _chats(shard: dict[str, Any]) -> Table:
+    table = empty_table("Chats", "source", "examples", "without an answer")
+    for name, row in shard["by_source"].items():
+        counts = row["corruption"].get("chat")
+        if counts:
+            table.add_row(escape(name), counted(counts["examples"]), counted(counts["examples_without_targets"]))
     return table
 
 

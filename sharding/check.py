@@ -63,7 +63,8 @@ def whole_documents(shards: Iterable[Shard]) -> Iterator[Document]:
     Raises ShardError if a document has a gap, an overlap or no end. A gap of at most fim.GROWTH tokens beside text that was encoded anew
     cannot be told from the change in length that this brings; a chunk so short is only ever a document's last, whose absence is seen.
 
-    Cost: holds the tokens of one shard, and of the documents that go on in another.
+    Cost: holds the tokens of one shard. The shard stage lets no document go on in another; where another maker's shards do, the tokens of
+    such documents are held until their end is read.
     """
     unfinished: dict[tuple[int, bytes], list[Stretch]] = {}
     for shard in shards:

@@ -193,7 +193,7 @@ def chunks_of(documents: Documents, keys: npt.NDArray[np.uint64], cuts: Cuts) ->
     begin = documents.offsets[cuts.document]
     within = cuts.start - begin
     key = chunk_keys(keys[cuts.document], documents.first[cuts.document] + within)
-    head = np.where(within == 0, np.minimum(documents.head[cuts.document], cuts.stop - cuts.start), 0)
+    head = np.clip(documents.head[cuts.document] - within, 0, cuts.stop - cuts.start)  # of a long header more than the first chunk
     return Chunks(documents.ids, cuts.start, cuts.stop, cuts.last, key, begin, head, cuts.drawn)
 
 

@@ -101,8 +101,10 @@ def _check_weights(where: str, weights: dict[str, float]) -> None:
             raise ValueError(f"{where}.{name}: unknown objective; known: {', '.join(allowed)}")
         if not 0 <= weight < math.inf:
             raise ValueError(f"{where}.{name} = {weight}: must be a number of 0 or more")
-    if not sum(weights.values()) > 0:
-        raise ValueError(f"{where}: at least one needs a weight above 0")
+    if not 0 < sum(weights.values()) < math.inf:
+        raise ValueError(
+            f"{where}: the weights sum to {sum(weights.values())}; at least one must be above 0, and their sum a number"
+        )
 
 
 def _check_room(settings: ShardSettings) -> None:

@@ -177,13 +177,33 @@ def _check_ranks(batch_size: int, rank: int, world_size: int) -> None:
         raise ConfigError(f"rank {rank} of {world_size}; 0 to {world_size - 1} is allowed.")
 
 
+def _by_stratum(weights: Mapping[str, float], training: Mapping[str, int]) -> dict[str, float]:
+    """Weights of strata; that of a source whose strata are its languages is dealt to them by rows. Raises ConfigError for unknown names."""
+    found: dict[str, float] = {}
+    for name, weight in weights.items():
+        within = {each: rows for each, rows in training.items() if each.startswith(f"{name}/") and each not in weights}
+        strata = {name: 1} if name in training else within
+        if not strata:
+            raise ConfigError(unknown_name("source", name, training))
+        found.update({each: weight * rows / max(1, sum(strata.values())) for each, rows in strata.items()})
+    return found
+
+
+def _need_rows(shard_set: ShardSet, training: Mapping[str, int]) -> None:
+    if not any(training.values()):
+        raise ShardError(
+            f"{shard_set.stage_dir} has no rows to train on: all {sum(shard_set.rows(name) for name in shard_set.strata)} are held out. "
+            "Lower shard.held_out (or train.eval_rows) and make the stage again."
+        )
+
+
 def _shares(shard_set: ShardSet, weights: Mapping[str, float] | None, held_out: Mapping[str, int]) -> dict[str, int]:
     training = {source: shard_set.rows(source) - held_out[source] for source in shard_set.sources}
+    _need_rows(shard_set, training)
     if not weights:
         return shares_of_rows(training)
+    weights = _by_stratum(weights, training)
     for source in weights:
-        if source not in training:
-            raise ConfigError(unknown_name("source", source, training))
         if weights[source] and training[source] < 1:
             raise ConfigError(
                 f"source {source!r} has weight {weights[source]} but no training rows. Set its weight to 0 or leave it out."

@@ -39,6 +39,9 @@ ROWS_PER_BATCH = {"none": 1024, "zstd": 64}
 """1,024 rows are 4 MiB at 2,048 tokens of two bytes: large enough that the 256 bytes of framing do not count, small enough to read one
 from an object store. A compressed batch is decompressed for any of its rows."""
 
+MOST_BATCH_BYTES = 32 * 2**20
+"""Of the ids of a batch: with very long contexts it has fewer rows."""
+
 BATCHES_KEPT = 32
 """Batches of one shard whose views are kept; of compressed ones these hold their rows, 256 KiB each at 2,048 tokens."""
 
@@ -53,39 +56,48 @@ def write_shard(
     """Writes windows of rows as one Arrow IPC file; returns the number of rows.
 
     A window is uint16|uint32[rows, context_length + 1] and the rows' segments. The bytes depend on the arguments alone. Memory: that of
-    one window. Raises ValueError for arrays that do not fit the metadata.
+    one window and one batch. Raises ValueError for arrays that do not fit the metadata.
     """
     schema = shard_schema(metadata.context_length, metadata.vocab_size, metadata.to_json())
     options = pa.ipc.IpcWriteOptions(compression=None if compression == "none" else compression)
     rows = 0
     with pa.ipc.new_file(file, schema, options=options) as writer:
-        for ids, segments in _batches(metadata, windows, rows_per_batch or ROWS_PER_BATCH[compression]):
+        for ids, segments in _batches(metadata, windows, rows_per_batch or _rows_per_batch(metadata, compression)):
             writer.write_batch(_to_batch(schema, ids, segments))
             rows += len(ids)
     return rows
+
+
+def _rows_per_batch(metadata: ShardMetadata, compression: Compression) -> int:
+    row_bytes = (metadata.context_length + 1) * token_dtype(metadata.vocab_size).itemsize
+    return max(1, min(ROWS_PER_BATCH[compression], MOST_BATCH_BYTES // row_bytes))
 
 
 def _batches(
     metadata: ShardMetadata, windows: Iterable[tuple[TokenIds, SegmentTable]], size: int
 ) -> Iterator[tuple[TokenIds, SegmentTable]]:
     """Batches of `size` rows, the last one shorter: what is left of a window goes before the next one."""
-    left: tuple[TokenIds, SegmentTable] | None = None
+    left: list[tuple[TokenIds, SegmentTable]] = []
+    rows = 0
     for ids, segments in windows:
         _check_ids(metadata, ids)
         segments.check(len(ids), metadata.context_length + 1)
         first = 0
-        if left:
-            first = min(size - len(left[0]), len(ids))
-            left = (np.concatenate([left[0], ids[:first]]), SegmentTable.concatenate([left[1], segments.slice(0, first)]))
-            if len(left[0]) < size:
-                continue
-            yield left
-        while first + size <= len(ids):
-            yield ids[first : first + size], segments.slice(first, first + size)
-            first += size
-        left = (ids[first:].copy(), segments.slice(first, len(ids))) if first < len(ids) else None
+        while rows + len(ids) - first >= size:
+            stop = first + size - rows
+            yield _joined([*left, (ids[first:stop], segments.slice(first, stop))])
+            left, rows, first = [], 0, stop
+        if first < len(ids):
+            left.append((ids[first:].copy(), segments.slice(first, len(ids))))
+            rows += len(ids) - first
     if left:
-        yield left
+        yield _joined(left)
+
+
+def _joined(parts: list[tuple[TokenIds, SegmentTable]]) -> tuple[TokenIds, SegmentTable]:
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate([ids for ids, _ in parts]), SegmentTable.concatenate([segments for _, segments in parts])
 
 
 def _check_ids(metadata: ShardMetadata, input_ids: TokenIds) -> None:

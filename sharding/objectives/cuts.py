@@ -113,7 +113,7 @@ def _draw(
     )
     for i in range(len(first)):
         last = _last_place(ids, first[i], stop[i], at, units, offsets, data)
-        wide = last if drawn[i] == stop[i] else last + _last_place(ids, stop[i], drawn[i], at, units, offsets, data)
+        wide = last if drawn[i] == stop[i] else _last_place(ids, first[i], drawn[i], at, units, offsets, data)
         one, other = _place(key[i], counter, wide, last), _place(key[i], counter + 1, wide, last)
         for k, place in enumerate((min(one, other), max(one, other))):
             if at == _TOKEN:

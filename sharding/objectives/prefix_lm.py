@@ -4,7 +4,8 @@
               ╰prefix╯╰ targets, from loss_start on
 
 The ids are those of causal modelling. What is different lies in `loss_start`, the length of the prefix, which is uniform from the chunk's
-head to its end: the loss leaves out the prefix, and within it the trainer lets every token see every other (Batch.prefix).
+head to its end, or to its last token where the document goes on: the loss leaves out the prefix, and within it the trainer lets every
+token see every other (Batch.prefix).
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class PrefixLm:
     def examples(self, chunks: Chunks) -> Examples:
         """Cost: one copy."""
         offsets = offsets_of(self.lengths(chunks))
-        free = chunks.stop - chunks.start - chunks.head
+        # A chunk that no <|endoftext|> follows keeps a token to be predicted.
+        free = np.maximum(0, chunks.stop - chunks.start - chunks.head - ~chunks.last)
         prefix = chunks.head + (uniforms(chunks.key, 0) * (free + 1)).astype(np.int64)
         made = plain_examples(CODE, causal.copy(chunks, offsets, self.controls.end_of_text), offsets)
         return made._replace(loss_start=prefix.astype(np.int32))

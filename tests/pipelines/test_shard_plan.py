@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from made_up_corpus import recipe_values
 from run_the_line import QUIET, digests, run
 
 import pipelines.shard_documents
-from contracts.errors import ConfigError
+from contracts.errors import ConfigError, ShardError, SpanmillError
 from contracts.manifest import Manifest
 from pipelines.engine import Engine
 from pipelines.recipe import Recipe
@@ -22,21 +23,27 @@ from pipelines.verify import verify
 from sharding.loader import Loader
 from sharding.shards import open_shards
 
+
+def receipt(sizes: list[int]) -> dict:
+    """What is counted of a part with one row group."""
+    return {"groups": [[0, {"s": [len(sizes), sum(sizes)]}]] if sizes else []}
+
+
 sizes = st.lists(st.lists(st.integers(0, 50), max_size=12), min_size=1, max_size=6)
 
 
 @given(sizes, st.integers(1, 200))
 def test_each_document_begins_in_one_range_which_knows_its_part(parts: list[list[int]], shard_bytes: int) -> None:
-    ranges = plan_ranges([{"strata": {"s": [len(part), sum(part)]} if part else {}} for part in parts], shard_bytes)
+    ranges = plan_ranges([receipt(part) for part in parts], shard_bytes)
     at = 0
     for number, part in enumerate(parts):
         for size in part:
             mine = [each for each in ranges if each.start <= at < each.stop]
             assert len(mine) == 1
-            assert number in dict(mine[0].parts)
+            assert number in [part for part, _, _ in mine[0].groups]
             at += size
     for each in ranges:
-        assert all(at == sum(map(sum, parts[:part])) for part, at in each.parts)
+        assert all(at == sum(map(sum, parts[:part])) for part, _, at in each.groups)
     if ranges:
         assert len(ranges) == max(1, round(at / shard_bytes))
         assert sum(each.bytes for each in ranges) == at
@@ -46,8 +53,7 @@ def test_each_document_begins_in_one_range_which_knows_its_part(parts: list[list
 @given(sizes, st.integers(1, 200))
 def test_ranges_do_not_depend_on_parts(parts: list[list[int]], shard_bytes: int) -> None:
     def bounds(parts: list[list[int]]) -> list[tuple[int, int]]:
-        receipts = [{"strata": {"s": [len(part), sum(part)]} if part else {}} for part in parts]
-        return [(each.start, each.stop) for each in plan_ranges(receipts, shard_bytes)]
+        return [(each.start, each.stop) for each in plan_ranges([receipt(part) for part in parts], shard_bytes)]
 
     assert (
         bounds(parts) == bounds([[size for part in parts for size in part]]) == bounds([[size] for part in parts for size in part])
@@ -58,6 +64,7 @@ def test_ranges_do_not_depend_on_parts(parts: list[list[int]], shard_bytes: int)
 def test_a_hostile_language_is_no_path(name: str) -> None:
     assert folder_name(name).startswith("other-")
     assert folder_name("c++") == "c++"
+    assert folder_name(folder_name(name)) != folder_name(name), "no language can be named like another's folder"
 
 
 def shards_of(made: Path, folder: Path, engine: Engine, corpus: Path, **settings: object) -> Path:
@@ -153,3 +160,29 @@ def test_objectives_of_nobody_are_refused(corpus: Path) -> None:
     values = recipe_values(corpus)
     with pytest.raises((ConfigError, ValueError), match=r"objectives_of.*nowhere"):
         Recipe(**{**values, "shard": {**values["shard"], "objectives_of": {"nowhere": {"causal": 1.0}}}})
+
+
+def test_objectives_of_an_unknown_language_are_refused(made: Path, tmp_path: Path, corpus: Path, engine: Engine) -> None:
+    with pytest.raises(ConfigError, match=r"unknown language in shard.objectives_of 'code/Python'. Did you mean 'code/python'"):
+        shards_of(made, tmp_path, engine, corpus, objectives_of={"code/Python": {"causal": 1.0}})
+
+
+def test_a_document_that_is_in_no_shard_stops_the_stage(
+    made: Path, tmp_path: Path, corpus: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipelines.shard_documents, "strata_of", lambda table, source, *_: ([source], np.arange(table.num_rows) % 2))
+    with pytest.raises(SpanmillError, match=r"documents lost: \d+ in 1 epochs"):
+        shards_of(made, tmp_path, engine, corpus)
+
+
+def test_weights_of_a_source_are_dealt_to_its_languages(made: Path, tmp_path: Path, corpus: Path, engine: Engine) -> None:
+    shards = open_shards(str(shards_of(made, tmp_path, engine, corpus, strata="language")))
+    loader = Loader(shards, weights={"code": 3.0, "prose/unknown": 1.0} if "prose/unknown" in shards.sources else {"code": 1.0})
+    code = sum(share for name, share in loader.mixture.shares.items() if name.startswith("code/"))
+    assert code / loader.mixture.total == pytest.approx(0.75 if len(loader.sources) > 2 else 1.0, abs=1e-4)
+
+
+def test_when_all_is_held_out_the_loader_says_so(made: Path, tmp_path: Path, corpus: Path, engine: Engine) -> None:
+    shards = open_shards(str(shards_of(made, tmp_path, engine, corpus, held_out=0.999999)))
+    with pytest.raises(ShardError, match=r"no rows to train on: all \d+ are held out"):
+        Loader(shards)

@@ -123,6 +123,10 @@ def test_a_header_belongs_to_the_first_chunk() -> None:
     keys = document_keys(documents.doc_id, 0, 0)
     cuts, _ = cut(documents, 40, "tokens", np.array([0]))
     assert chunks_of(documents, keys, cuts).head.tolist() == [12, 0, 0]
+    long = documents._replace(head=np.array([55]))
+    assert chunks_of(long, keys, cutter(40).cut(long, keys, OBJECTIVES, np.array([0]))).head.tolist() == [40, 15, 0], (
+        "it may take more"
+    )
 
 
 def test_objectives_are_drawn_by_weight_and_by_key() -> None:
