@@ -53,24 +53,45 @@ def lay_out(vocab: dict[str, int], merges: list[tuple[str, str]], masks: int, la
 def adopt(text: str, where: str, masks: int, layout: Layout = "codegen25") -> Vocabulary:
     """The vocabulary of an existing tokenizer.json; control tokens that it lacks are appended behind its last id.
 
-    Raises InputError if it is not a byte-level BPE that gives back every byte it is given.
+    Raises InputError if it is not a byte-level BPE that gives back every byte it is given, or cannot have the same ids for text when
+    control tokens are not recognised.
     """
     try:
         tokenizer = Tokenizer.from_str(text)
     except Exception as error:  # `tokenizers` raises bare Exception
         raise InputError(f"{where} is not a tokenizer.json that `tokenizers` can load: {error}") from None
     vocabulary = _finish(tokenizer, layout_controls(layout, masks))
-    _check_lossless(vocabulary, where)
+    _check_model(vocabulary, where)
+    text_only = Tokenizer.from_str(without_control_tokens(vocabulary.json))
+    _check_ids(vocabulary, text_only, where)
+    _check_lossless(vocabulary, text_only, where)
+    _check_newline(text_only, where)
     return vocabulary
 
 
 def without_control_tokens(tokenizer_json: str) -> str:
-    """The same tokenizer for text: control tokens are no longer recognised, so their literal text is only text."""
+    """The same tokenizer for text: control tokens are no longer recognised, so their literal text is only text. Ids stay as they are."""
     fields: dict[str, Any] = json.loads(tokenizer_json)
+    _hold_ids(fields["model"]["vocab"], fields["added_tokens"])
     fields["added_tokens"] = [token for token in fields["added_tokens"] if not token["special"]]
     fields["post_processor"] = None  # none of ours: what begins and ends a document is the shard stage's business
     fields["truncation"] = fields["padding"] = None
     return json.dumps(fields, ensure_ascii=False)
+
+
+def _hold_ids(vocab: dict[str, int], added: list[dict[str, Any]]) -> None:
+    """Where an added token for text stands behind a special one, entries of the vocabulary that hold the ids up to it.
+
+    `tokenizers` closes gaps in the ids of added tokens when it loads them, so without the special ones the others would move up.
+    """
+    last = max((token["id"] for token in added if not token["special"]), default=-1)
+    within = [token for token in added if token["id"] <= last and token["content"] not in vocab]
+    if any(token["special"] for token in within):
+        vocab |= {_UNSPOKEN.format(token["id"]) if token["special"] else token["content"]: token["id"] for token in within}
+
+
+_UNSPOKEN = "\u00ff\u00ff{}"
+"""An entry that no text gives: in the byte-level alphabet U+00FF is the byte 0xFF, which UTF-8 has not got."""
 
 
 def _finish(tokenizer: Tokenizer, given: tuple[str, ...]) -> Vocabulary:
@@ -95,8 +116,35 @@ HARD_TEXT = (
 """Text on which careless tokenizers lose something, and on which unequal ones differ."""
 
 
-def _check_lossless(vocabulary: Vocabulary, where: str) -> None:
-    text_only = Tokenizer.from_str(without_control_tokens(vocabulary.json))
+def _check_model(vocabulary: Vocabulary, where: str) -> None:
+    if (kind := json.loads(vocabulary.json)["model"]["type"]) != "BPE":
+        raise InputError(f"{where} is a {kind} model. Spanmill needs a byte-level BPE, such as GPT-2's or StarCoder's.")
+
+
+def _check_ids(vocabulary: Vocabulary, text_only: Tokenizer, where: str) -> None:
+    """Every token for text must have the id it has in the whole tokenizer."""
+    fields = json.loads(vocabulary.json)
+    ids = fields["model"]["vocab"] | {token["content"]: token["id"] for token in fields["added_tokens"] if not token["special"]}
+    moved = [token for token, index in ids.items() if text_only.token_to_id(token) != index]
+    if moved:
+        token = moved[0]
+        raise InputError(
+            f"{where}: without its control tokens {len(moved)} tokens for text have other ids: {token!r} has {ids[token]} and would "
+            f"have {text_only.token_to_id(token)}. Put added tokens that are not special before those that are."
+        )
+
+
+def _check_newline(text_only: Tokenizer, where: str) -> None:
+    """Headers end with a newline, which readers know by the id of that byte."""
+    ids, expected = text_only.encode("\n", add_special_tokens=False).ids, text_only.token_to_id("\u010a")
+    if ids != [expected]:
+        raise InputError(
+            f"{where}: a newline by itself is encoded as {ids} and not as the token of that byte (id {expected}). Remove the added "
+            "token that stands for it."
+        )
+
+
+def _check_lossless(vocabulary: Vocabulary, text_only: Tokenizer, where: str) -> None:
     back = text_only.decode(text_only.encode(HARD_TEXT, add_special_tokens=False).ids, skip_special_tokens=False)
     if back != HARD_TEXT:
         raise InputError(

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer, models
 
 from contracts.errors import InputError
 from contracts.special_tokens import PUBLISHED_MASKS, WHITESPACE_RUNS, added_tokens, control_tokens
@@ -129,6 +129,57 @@ def test_a_vocabulary_with_gaps_is_refused() -> None:
     fields["added_tokens"] = []
     with pytest.raises(InputError, match="gaps in its ids"):
         adopt(json.dumps(fields), "given.json", 10)
+
+
+@pytest.mark.parametrize("ignore_merges", [False, True])
+def test_added_tokens_behind_special_ones_keep_their_ids(ignore_merges: bool) -> None:
+    whole = Tokenizer.from_str(vocabulary().json)
+    whole.add_tokens([AddedToken("<tool_call>", normalized=False)])
+    whole.add_special_tokens([AddedToken("<|im_start|>", normalized=False)])
+    whole.add_tokens([AddedToken("</tool_call>", normalized=False)])
+    fields = json.loads(whole.to_str())
+    fields["model"]["ignore_merges"] = ignore_merges
+    made = adopt(json.dumps(fields), "given.json", 50)  # ten masks that the file lacks come last
+    text = "é <tool_call>\n    x</tool_call><|im_start|><sep><mask_50> \u00ff\u00ff" + "".join(
+        f" {i} \u00ff\u00ff{i}" for i in range(made.size)
+    )
+    fast, reference = (Encoder(made.json, engine)(arrow(text)).ids.tolist() for engine in ("gigatoken", "tokenizers"))
+    assert fast == reference
+    assert {whole.token_to_id("<tool_call>"), whole.token_to_id("</tool_call>")} <= set(fast)
+    assert not {*made.control_ids.values(), whole.token_to_id("<|im_start|>")} & set(fast)
+    assert Tokenizer.from_str(made.json).decode(fast, skip_special_tokens=False) == text
+
+
+def test_tokens_whose_ids_cannot_be_held_are_refused() -> None:
+    fields = json.loads(vocabulary().json)
+    vocab, behind = fields["model"]["vocab"], max(token["id"] for token in fields["added_tokens"]) + 1
+    first = min(token["id"] for token in fields["added_tokens"] if token["special"] and token["content"] not in vocab)
+    taken = next(token for token, index in vocab.items() if index == 260)
+    del vocab[taken]
+    fields["model"]["merges"] = []
+    vocab[f"\u00ff\u00ff{first}"] = 260
+    fields["added_tokens"].append({**fields["added_tokens"][-1], "id": behind, "content": "<tool_call>", "special": False})
+    with pytest.raises(InputError, match=r"would have \d+\. Put added tokens that are not special before"):
+        adopt(json.dumps(fields), "given.json", 40)
+
+
+def test_an_added_token_for_a_newline_is_refused() -> None:
+    whole = Tokenizer.from_str(vocabulary().json)
+    whole.add_tokens([AddedToken("\n", normalized=False)])
+    with pytest.raises(InputError, match="a newline by itself is encoded as"):
+        adopt(whole.to_str(), "given.json", 40)
+
+
+def test_another_model_is_refused() -> None:
+    with pytest.raises(InputError, match="is a Unigram model"):
+        adopt(Tokenizer(models.Unigram([("a", 0.0)], unk_id=0)).to_str(), "given.json", 10)
+
+
+def test_documents_are_not_cut_where_an_added_token_takes_what_is_behind_it() -> None:
+    for token, may_cut in (("<a>", True), ("漢 b", False), (AddedToken("<b>", rstrip=True), False)):
+        whole = Tokenizer.from_str(vocabulary().json)
+        whole.add_tokens([token if isinstance(token, AddedToken) else AddedToken(token, normalized=False)])
+        assert Encoder(whole.to_str(), "tokenizers").may_cut == may_cut
 
 
 def test_an_end_of_text_that_is_not_marked_special_is_marked() -> None:
