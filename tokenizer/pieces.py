@@ -1,9 +1,13 @@
 r"""Where long documents may be cut for encoding, such that the pieces give the ids of the whole.
 
-    …return x│\n    y = 2│ # so│ …        before a space or newline that follows a visible ASCII character
+    …return x│\n    y = 2│ # so│ …        before a space or newline that follows a visible character
+    …日本語の文章です。│\n …
 
 In GPT-2's pattern no word goes from a visible character on to whitespace, so whatever stands around the place, one ends there; and a run
-of whitespace with a token of its own begins there at the earliest.
+of whitespace with a token of its own begins there at the earliest. A run of letters is one word, however long, and is never cut.
+
+Visible is a character of which a look at its bytes tells that it is no white space: visible ASCII, and all characters of more bytes but
+those of the first bytes C2, E1 and E2, among which are most of Unicode's white space, and U+3000.
 """
 
 from __future__ import annotations
@@ -16,6 +20,15 @@ Int64 = npt.NDArray[np.int64]
 
 _NEWLINE, _SPACE = 10, 32
 _FIRST_VISIBLE, _LAST_VISIBLE = 0x21, 0x7E
+
+_FIRST_BYTE = 0xC2
+"""Least first byte of a character of more than one byte; bytes behind the first are below 0xC0."""
+
+_MAYBE_WHITE = (0xC2, 0xE1, 0xE2)
+"""First bytes of U+0080–00BF (0085, 00A0), U+1000–1FFF (1680) and U+2000–2FFF (2000–200A, 2028, 2029, 202F, 205F), which \\s matches."""
+
+_IDEOGRAPHIC_SPACE = "\u3000".encode()
+"""E3 80 80, the only white space among characters with another first byte."""
 
 
 def cut(data: Bytes, offsets: Int64, most: int) -> tuple[Int64, Int64]:
@@ -43,12 +56,18 @@ def cut(data: Bytes, offsets: Int64, most: int) -> tuple[Int64, Int64]:
 def _next_cut(data: Bytes, begin: int, end: int, step: int) -> int:
     """The first place at or after `begin` where a cut is allowed, or `end`."""
     for start in range(begin, end, step):
-        text = data[start - 1 : min(start + step, end)]
-        allowed = _visible(text[:-1]) & ((text[1:] == _SPACE) | (text[1:] == _NEWLINE))
-        if len(found := np.flatnonzero(allowed)):
-            return start + int(found[0])
+        text = data[start : min(start + step, end)]
+        places = start + np.flatnonzero((text == _SPACE) | (text == _NEWLINE))
+        if len(found := places[_follow_visible(data, places)]):
+            return int(found[0])
     return end
 
 
-def _visible(data: Bytes) -> npt.NDArray[np.bool_]:
-    return (data >= _FIRST_VISIBLE) & (data <= _LAST_VISIBLE)
+def _follow_visible(data: Bytes, places: Int64) -> npt.NDArray[np.bool_]:
+    """bool[n]: whether the character before each place is surely not white space; `data` is UTF-8, and no place is its beginning."""
+    last, second, third, fourth = (data[np.maximum(places - back, 0)] for back in range(1, 5))
+    first = np.where(second >= _FIRST_BYTE, second, np.where(third >= _FIRST_BYTE, third, fourth))
+    ideographic = (third == _IDEOGRAPHIC_SPACE[0]) & (second == _IDEOGRAPHIC_SPACE[1]) & (last == _IDEOGRAPHIC_SPACE[2])
+    wide = (last > 0x7F) & ~np.isin(first, _MAYBE_WHITE) & ~ideographic
+    visible: npt.NDArray[np.bool_] = ((last >= _FIRST_VISIBLE) & (last <= _LAST_VISIBLE)) | wide
+    return visible

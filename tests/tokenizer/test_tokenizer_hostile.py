@@ -42,7 +42,33 @@ PARTS = [
     "<|end",
     "of",
 ]
-LINES = st.lists(st.sampled_from(["x", "\n", "\n\n", "  ", "\t", "'s", "é", "\u2028", "{", " "]), max_size=60).map("".join)
+LINES = st.lists(
+    st.sampled_from(
+        [
+            "x",
+            "\n",
+            "\n\n",
+            "  ",
+            "\t",
+            "'s",
+            "é",
+            "\u2028",
+            "{",
+            " ",
+            "漢",
+            "🙂",
+            "я",
+            "ก",
+            "\u3000",
+            "\u00a0",
+            "\u0085",
+            "\u1680",
+            "\u2003",
+            "。",
+        ]
+    ),
+    max_size=60,
+).map("".join)
 
 
 @cache
@@ -91,6 +117,23 @@ def test_long_documents_are_cut_where_words_end() -> None:
     assert bounds[first].tolist() == [0, 3, 500]
     assert all(text[bound : bound + 1] == b"\n" for bound in bounds[2:-1])
     assert cut(np.full(1000, ord("x"), np.uint8), np.array([0, 1000]), 10)[0].tolist() == [0, 1000], "a word is one piece"
+
+
+@pytest.mark.parametrize(
+    ("character", "cut_behind"),
+    [(c, True) for c in "x~яﷺ漢。カ🙂\u0e01\u3001\ufeff"]
+    + [(c, False) for c in map(chr, range(0x30000)) if c.isspace() and not 0x1C <= ord(c) <= 0x1F],
+)
+def test_cuts_lie_behind_visible_characters_of_any_script_and_never_behind_white_space(character: str, cut_behind: bool) -> None:
+    for gap in " \n":
+        text = np.frombuffer(f"{character}{gap}z".encode(), np.uint8)
+        bounds, _ = cut(text, np.array([0, len(text)]), 1)
+        assert bounds.tolist() == [0, *([len(text) - 2] if cut_behind else []), len(text)]
+
+
+def test_prose_without_ascii_letters_is_cut() -> None:
+    text = np.frombuffer("漢字仮名交じり文、日本語の文章です。\n".encode() * 100, np.uint8)
+    assert np.diff(cut(text, np.array([0, len(text)]), 200)[0]).max() < 260
 
 
 def test_many_small_pieces_and_renewals_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
