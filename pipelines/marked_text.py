@@ -93,12 +93,6 @@ def marks_within(marks: pa.ListArray, begin: int, end: int, *, last: bool) -> pa
     return pa.array([[{**mark, "at": mark["at"] - begin} for mark in found]], MARKS)
 
 
-def newline_id(encode: Encode) -> int:
-    """The token of a newline by itself, which ends a header; see sharding.headers.strip_header. A byte-level BPE always has one."""
-    (token,) = encode(pa.array([NEWLINE], pa.large_string())).ids.tolist()
-    return int(token)
-
-
 def _stretches(text: pa.LargeStringArray, at: Int64, document: Int64, following: Int64, before: Int64) -> pa.LargeStringArray:
     """The texts cut at the marks, n + marks of them, over the same bytes. Raises InputError for a mark that is not inside its text.
 

@@ -55,7 +55,7 @@ class TokenizerSettings(Settings):
     CodeGen2.5's."""
 
     engine: Literal["gigatoken", "tokenizers"] = "gigatoken"
-    """Encoder. Both give the same ids (tested); `tokenizers` is the reference, about 50 times slower."""
+    """Encoder. Both give the same ids (tested); `tokenizers` is the reference, some 80 times slower."""
 
     @property
     def given(self) -> str:

@@ -13,12 +13,14 @@ from tokenizers import Tokenizer
 
 from contracts.errors import InputError
 from contracts.special_tokens import MARKS_OF_KIND, control_tokens
-from pipelines.marked_text import MarkedIds, encode_marked, encode_with_marks, newline_id, with_headers
+from pipelines.marked_text import MarkedIds, encode_marked, encode_with_marks, with_headers
 from pipelines.sources.marks import Mark, as_marks
 from sharding.headers import FIELDS, Headers, strip_header
+from sharding.objectives import TextTable
 from tokenizer.config import TokenizerSettings
 from tokenizer.encode import Encoded, Encoder
 from tokenizer.layout import Vocabulary, without_control_tokens
+from tokenizer.token_bytes import token_bytes
 from tokenizer.train import train
 
 TOKENS = tuple(token for tokens in MARKS_OF_KIND.values() for token in tokens)
@@ -55,6 +57,11 @@ def encoder() -> Encoder:
 @cache
 def decoder() -> Tokenizer:
     return Tokenizer.from_str(without_control_tokens(vocabulary().json))
+
+
+@cache
+def newline() -> int:
+    return TextTable(*token_bytes(vocabulary().json, vocabulary().size)).newline
 
 
 def decode(ids: np.ndarray) -> str:
@@ -100,7 +107,7 @@ def test_ids_are_those_of_the_pieces_and_the_text_comes_back(
         ids = found.ids[found.offsets[i] : found.offsets[i + 1]]
         assert found.head[i] == len(head)
         assert ids.tolist() == head + body
-        own = strip_header(ids, vocabulary().control_ids, newline_id(encoder()))
+        own = strip_header(ids, vocabulary().control_ids, newline())
         assert own.tolist() == body
         is_control = np.isin(own, list(controls))
         assert decode(own[~is_control]) == row[0]
