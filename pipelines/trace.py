@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from contracts.errors import ConfigError, ShardError, StageError
+from contracts.errors import ConfigError, InputError, ShardError, StageError
 from contracts.schemas import OBJECTIVES as NAMES
 from pipelines import lookup
 from pipelines.forget import scan
 from pipelines.forgotten import Listed
 from pipelines.storage import absolute, exists, join, read_manifest
+from pipelines.storage.errors import reading
+from pipelines.storage.systems import file_system
 from pipelines.token_text import TokenText
 from sharding.batch import Batch
 from sharding.forgotten import Mask
@@ -40,9 +42,10 @@ Answer = dict[str, Any]
 def trace_token(path: str, row: int, token: int, input_dir: str = "", around: int = AROUND) -> Answer:
     """All that is known of one token of a shard file, local or any fsspec URL.
 
-    Raises ShardError for what is no shard, ConfigError for a row or token that it does not have. Cost: a pass over the ids of the source's
-    documents in curate, and one over dedup's removals.
+    Raises ShardError for what is no shard, ConfigError for a folder and for a row or token that the shard does not have. Cost: a pass over
+    the ids of the source's documents in curate, and one over dedup's removals.
     """
+    _refuse_folder(path)
     shard = Shard.open(path)
     _check_range("row", row, shard.rows, path)
     ids, segments = shard.row(row), shard.segments(row)
@@ -69,7 +72,8 @@ def trace_token(path: str, row: int, token: int, input_dir: str = "", around: in
 def trace_document(run_dir: str, doc_id: bytes, input_dir: str = "") -> Answer:
     """What became of a document: every row of every shard that holds it, or why there is none.
 
-    Raises StageError for a folder that is no run. Cost: a pass over the ids of all documents, and one over the segments of all shards.
+    Raises StageError for a folder that is no run, InputError for a document that no stage has seen. Cost: a pass over the ids of all
+    documents, and one over the segments of all shards.
     """
     home = Home(run_dir, input_dir)
     notes: list[str] = []
@@ -81,6 +85,8 @@ def trace_document(run_dir: str, doc_id: bytes, input_dir: str = "") -> Answer:
     answer = home.document(doc_id, "", notes)
     answer["fate"] = home.fate(doc_id)
     answer["rows"] = _rows(shards, doc_id) if shards else []
+    if answer["fate"]["kept"] and not answer["document"] and not answer["rows"]:
+        raise InputError(home.unknown(doc_id))
     if not shards:
         notes.append(f"{run_dir} has no finished shard stage yet")
     answer["forgotten"] = home.forgotten(doc_id, [(row["shard"], row["row"], row["segment"]) for row in answer["rows"]])
@@ -148,7 +154,7 @@ class Home:
         return answer
 
     def fate(self, doc_id: bytes) -> Answer:
-        """{"kept": …}, or the decision or removal that took it out of the corpus."""
+        """The decision or removal that took it out of the corpus; {"kept": True} if there is none, as for an id that is of no document."""
         curate, dedup = self.folder("curate"), self.folder("dedup")
         for row in lookup.decisions(curate, [doc_id]) if curate else ():
             return {"kept": False, **{name: row[name] for name in ("outcome", "check", "reason", "origin")}}
@@ -156,6 +162,29 @@ class Home:
             keeper = {"keeper_id": row["keeper_id"].hex(), "jaccard": round(float(row["jaccard"]), 6)}
             return {"kept": False, "outcome": "duplicate", "check": row["kind"], "reference": row["reference"], **keeper}
         return {"kept": True}
+
+    def unknown(self, doc_id: bytes) -> str:
+        """Words for an id that is of no document."""
+        stages = [stage for stage in ("curate", "dedup", "shard") if self.folder(stage)]
+        listed = (
+            ", though it is on the list of what was forgotten" if self.run_dir and doc_id in Listed.of(self.run_dir).ids else ""
+        )
+        lacking = "" if "curate" in stages else " What curate dropped is not known here: --input names a run that has that stage."
+        return (
+            f"{self.run_dir}: document {doc_id.hex()} is unknown{listed}: {', '.join(stages)} tell nothing of it. Compare the id with "
+            f"those that `spanmill trace SHARD ROW TOKEN` prints.{lacking}"
+        )
+
+
+def _refuse_folder(path: str) -> None:
+    with reading(path):
+        fs, name = file_system(path)
+        is_folder = fs.isdir(name)
+    if is_folder:
+        raise ConfigError(
+            f"{path} is a folder; a row and a token are those of one shard file. Name it, for instance RUN/shard/code/00000.arrow, or ask "
+            "for a document with RUN --doc-id HEX."
+        )
 
 
 def _is_shard_stage(folder: str) -> bool:

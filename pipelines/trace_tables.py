@@ -7,13 +7,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape as escape_markup
 from rich.table import Table
+from rich.text import Text
 
-from pipelines.cells import counted, empty_table, escape, shorten
+from pipelines.cells import counted, empty_table, escape, printable, shorten
 from pipelines.token_text import Piece
 
 ROWS_SHOWN = 20
+BRACKETS = str.maketrans({"⟦": r"\u27e6", "⟧": r"\u27e7"})
+"""How text that itself holds the brackets of control tokens is shown, so that it cannot pass for one."""
 WIDTH = 120
 """Columns where there is no terminal."""
 
@@ -38,8 +40,8 @@ def show_token(answer: Answer) -> None:
     _print(console, table, rows, answer)
     if "asked" in answer:
         console.print()
-        around = _markup(answer["before"]) + f"[reverse]▶{_markup(answer['asked'])}◀[/reverse]" + _markup(answer["after"])
-        console.print(around, soft_wrap=True)
+        asked = Text.assemble("▶", _shown(answer["asked"]), "◀", style="reverse")
+        console.print(Text.assemble(_shown(answer["before"]), asked, _shown(answer["after"])), soft_wrap=True)
 
 
 def show_document(answer: Answer) -> None:
@@ -71,7 +73,11 @@ def show_receipt(receipt: Answer) -> None:
             f"{shards['tokens']:,} tokens, which loaders now read as padding."
         )
     else:
-        console.print("There are no shards yet; those that are made will leave these documents out.")
+        console.print(
+            "There are no shards here; those that are made later will leave these documents out. Shards that another run has made of this "
+            "one stay as they are until `spanmill forget` names that run, with --input for this one.",
+            soft_wrap=True,
+        )
     _keepers(console, receipt["keepers"])
     console.print(f"receipt: {escape(receipt['receipt'])}", soft_wrap=True)
 
@@ -143,15 +149,16 @@ def _print(console: Console, table: Table, rows: Sequence[tuple[str, str]], answ
         console.print(f"[dim]{escape(note)}[/dim]", soft_wrap=True)
 
 
-def _markup(pieces: Sequence[Piece]) -> str:
-    """Text with its line breaks and tabs, all else that is not printable replaced; control tokens in brackets no keyboard writes."""
-    return "".join(_text(piece["text"]) if "text" in piece else f"[bold]⟦{escape(piece['control'])}⟧[/bold]" for piece in pieces)
+def _shown(pieces: Sequence[Piece]) -> Text:
+    """Text with its line breaks and tabs, all else that is not printable replaced; control tokens in brackets that text never shows."""
+    return Text.assemble(
+        *(_harmless(piece["text"]) if "text" in piece else (f"⟦{printable(piece['control'])}⟧", "bold") for piece in pieces)
+    )
 
 
-def _text(text: str) -> str:
-    """Escaped as a whole: markup may not begin in one line and end in the next."""
-    kept = "".join(letter if letter.isprintable() or letter == "\n" else "�" for letter in text.replace("\t", "    "))
-    return escape_markup(kept)
+def _harmless(text: str) -> str:
+    spaced = text.replace("\t", "    ").translate(BRACKETS)
+    return "".join(letter if letter.isprintable() or letter == "\n" else "�" for letter in spaced)
 
 
 def _console() -> Console:

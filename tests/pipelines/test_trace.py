@@ -12,18 +12,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 from made_up_corpus import recipe_values, write_corpus
 from run_the_line import run
 
 from beam_runner import cli
-from contracts.errors import ConfigError, ShardError, StageError
+from contracts.errors import ConfigError, InputError, ShardError, StageError
 from contracts.schemas import OBJECTIVES
 from pipelines.engine import Engine
 from pipelines.forget import Request, forget
 from pipelines.recipe import Recipe
 from pipelines.token_text import TokenText
 from pipelines.trace import trace_document, trace_token
-from pipelines.trace_tables import show_document, show_token
+from pipelines.trace_tables import _shown, show_document, show_token
 from sharding.batch import Batch
 from sharding.check import documents
 from sharding.shards import Shard, open_shards
@@ -171,11 +173,25 @@ def test_a_document_that_is_in_no_shard_says_why(run_dir: Path) -> None:
     decisions = [row for path in sorted((run_dir / "curate/decisions").iterdir()) for row in pq.read_table(path).to_pylist()]
     dropped = trace_document(str(run_dir), decisions[0]["doc_id"])
     assert (dropped["fate"]["check"], dropped["fate"]["reason"]) == (decisions[0]["check"], decisions[0]["reason"])
-    unknown = trace_document(str(run_dir), b"\xff" * 16)
-    assert unknown["rows"] == []
-    assert any("kept no document of this id" in note for note in unknown["notes"])
-    for each in (answer, dropped, unknown):
+    for each in (answer, dropped):
         show_document(each)
+
+
+def test_a_document_that_no_stage_has_seen_is_an_error(run_dir: Path, tmp_path: Path) -> None:
+    unknown = b"\xff" * 16
+    with pytest.raises(InputError, match=f"document {unknown.hex()} is unknown: curate, dedup, shard tell nothing of it"):
+        trace_document(str(run_dir), unknown)
+    as_json = CliRunner().invoke(cli, ["trace", str(run_dir), "--doc-id", unknown.hex(), "--json"])
+    assert (as_json.exit_code != 0, as_json.output) == (True, "")
+    shutil.copytree(run_dir / "shard", tmp_path / "shard")
+    forget(str(tmp_path), Request(frozenset({unknown})))
+    with pytest.raises(
+        InputError, match=r"is on the list of what was forgotten: shard tell.* --input names a run that has that stage"
+    ):
+        trace_document(str(tmp_path), unknown)
+    path, row, number = of_kind(run_dir, "causal")
+    held = Shard.open(str(path)).segments(row).doc_id[number].tobytes()
+    assert trace_document(str(tmp_path), held)["fate"] == {"kept": True}
 
 
 def test_hostile_names_and_text_do_not_reach_the_terminal(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -206,6 +222,15 @@ def test_text_that_spells_a_control_token_is_told_from_one(run_dir: Path) -> Non
         {"control": "<mask_1>"},
         {"text": "<<"},
     ]
+
+
+@given(st.text(st.sampled_from("⟦⟧<mask_1>[]\\/u27e6 ")), st.text(st.sampled_from("⟦⟧<mask_1>[]\\")))
+def test_brackets_on_the_terminal_are_those_of_control_tokens(before: str, after: str) -> None:
+    pieces = [{"text": before}, {"control": "<mask_1>"}, {"text": after}]
+    shown = _shown(pieces).plain
+    spelled = [text.replace("⟦", r"\u27e6").replace("⟧", r"\u27e7") for text in (before, after)]
+    assert shown == "⟦<mask_1>⟧".join(spelled)
+    assert (shown.count("⟦"), shown.count("⟧")) == (1, 1)
 
 
 def test_a_forgotten_document_is_still_traced_and_said_to_be_so(
@@ -264,6 +289,9 @@ def test_places_that_are_not_there(run_dir: Path, place: tuple[int, int], error:
 
 
 def test_what_is_no_shard_and_no_run(run_dir: Path, tmp_path: Path) -> None:
+    for folder in (run_dir, run_dir / "shard"):
+        with pytest.raises(ConfigError, match=r"is a folder; a row and a token are those of one shard file"):
+            trace_token(str(folder), 0, 0)
     with pytest.raises(ShardError, match="no such shard"):
         trace_token(str(tmp_path / "none.arrow"), 0, 0)
     with pytest.raises(ShardError, match="not a complete Arrow file"):
