@@ -53,15 +53,17 @@ def trace(place: str, row: int | None, token: int | None, doc_id: str, around: i
 @click.option("--repos", metavar="FILE", default="", help="File with one repository name a line; letters' case does not matter.")
 @click.option("--with-keepers", is_flag=True, help="Also forget documents of which a named one was removed as a duplicate.")
 @click.option("--json", "as_json", is_flag=True, help="Print the receipt as JSON.")
+@INPUT
 @looking
-def forget(directory: str, doc_ids: str, repos: str, with_keepers: bool, as_json: bool) -> None:
+def forget(directory: str, doc_ids: str, repos: str, with_keepers: bool, as_json: bool, input_dir: str) -> None:
     """Hide documents from every loader of a run's shards.
 
     The shards stay as they are; a mask beside them makes loaders read padding instead. Shards that are made later leave the documents out.
-    Each call adds to those before. The text itself stays in curate's files.
+    Each call adds to those before. The text itself stays in curate's files. Where a run's shards were made with --input, so is this, once
+    for each run that has such shards. Exits with 1 where nothing of what was asked for is found.
     """
+    from pipelines.forget import check_found, read_request
     from pipelines.forget import forget as forget_documents
-    from pipelines.forget import read_request
     from pipelines.storage import absolute, exists, locked
     from pipelines.trace_tables import show_receipt
 
@@ -69,8 +71,9 @@ def forget(directory: str, doc_ids: str, repos: str, with_keepers: bool, as_json
     if not exists(run_dir):
         raise ConfigError(f"There is no folder {directory}. Name the folder of a run.")
     with locked(run_dir):
-        receipt = forget_documents(run_dir, request)
+        receipt = forget_documents(run_dir, request, absolute(input_dir) if input_dir else "")
     _print_json(receipt) if as_json else show_receipt(receipt)
+    check_found(receipt)
 
 
 def _to_id(text: str) -> bytes:

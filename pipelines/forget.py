@@ -65,16 +65,18 @@ def read_request(doc_ids: str, repos: str, with_keepers: bool) -> Request:
     return request
 
 
-def forget(run_dir: str, request: Request) -> Receipt:
+def forget(run_dir: str, request: Request, input_dir: str = "") -> Receipt:
     """Forgets documents, and says what was found; the same is in RUN/forget/receipts. Asking twice changes nothing.
 
-    Raises StageError if the folder is no run, or if repositories are asked for and the run has no curate stage. Cost: one pass over the ids
-    of curate's documents and dedup's removals, one over the segments of all shards.
+    Earlier stages that the run lacks are looked up in the run `input_dir`, which is not changed: list, mask and receipt are those of
+    `run_dir`. Raises StageError if the folder is no run, or if repositories are asked for and neither run has a curate stage. Cost: one
+    pass over the ids of curate's documents and dedup's removals, one over the segments of all shards.
     """
-    _check_run(run_dir, request)
-    of_repos, keepers = _of_repos(run_dir, request), []
+    _check_runs(run_dir, request, input_dir)
+    curate, keepers = lookup.folder_of("curate", run_dir, input_dir), []
+    of_repos = lookup.documents_of_repos(curate, request.repos) if request.repos else []
     ids = request.doc_ids.union(row["doc_id"] for row in of_repos)
-    if dedup := lookup.folder_of("dedup", run_dir):
+    if dedup := lookup.folder_of("dedup", run_dir, input_dir):
         keepers = [row for row in lookup.removals(dedup, ids) if not row["reference"]]
     chosen = ids.union(row["keeper_id"] for row in keepers) if request.with_keepers else ids
     Listed.of(run_dir).with_(chosen, request.repos).write(run_dir)
@@ -84,13 +86,24 @@ def forget(run_dir: str, request: Request) -> Receipt:
         write_mask(shards, read_manifest(shards).digest, {path: each.places for path, each in found.items()})
     receipt = {
         "asked": request.words(),
-        "found": _found_words(run_dir, request, of_repos, found),
+        "found": _found_words(curate, request, of_repos, found),
         "keepers": _keeper_words(keepers, chosen),
         "shards": _shard_words(read_manifest(shards), found) if shards else None,
     }
     name = digest_of([receipt["asked"], read_manifest(shards).digest if shards else ""])
     write_bytes(join(run_dir, RECEIPTS, f"{name}.json"), (json.dumps(receipt, indent=1, sort_keys=True) + "\n").encode())
     return {**receipt, "receipt": join(run_dir, RECEIPTS, f"{name}.json")}
+
+
+def check_found(receipt: Receipt) -> None:
+    """Raises InputError where nothing of what was asked for is known: an opt-out that hides nothing must not pass for one that is done."""
+    found = receipt["found"]
+    if not found["doc_ids"] and not found["repos"]:
+        raise InputError(
+            "Nothing of what was asked for was found, so nothing was hidden: no document of these ids or repositories was kept here, or "
+            "the names are spelled otherwise, or this is another run than the one meant. They stay on the list for shards that are made "
+            "later. Compare the names with those that `spanmill trace` prints, and ask again."
+        )
 
 
 def scan(shards: str, ids: Iterable[bytes]) -> dict[str, Found]:
@@ -117,26 +130,39 @@ def _is_same(path: str, content: bytes) -> bool:
     return exists(path) and read_bytes(path) == content
 
 
-def _check_run(run_dir: str, request: Request) -> None:
+def _check_runs(run_dir: str, request: Request, input_dir: str) -> None:
     stages = [stage for stage in ("curate", "shard") if lookup.folder_of(stage, run_dir)]
     if not stages:
         raise StageError(
             f"{run_dir} holds neither a finished curate nor a finished shard stage: there is nothing to forget. Name a run."
         )
-    if request.repos and "curate" not in stages:
+    if input_dir and not any(lookup.folder_of(stage, input_dir) for stage in ("curate", "dedup")):
         raise StageError(
-            f"{run_dir} has no finished curate stage, so it is not known which documents are of which repository. Run this in the folder "
-            "that has it, or name the documents with --doc-ids."
+            f"--input {input_dir} holds neither a finished curate nor a finished dedup stage. Name the run that has them."
+        )
+    if request.repos and not lookup.folder_of("curate", run_dir, input_dir):
+        raise StageError(
+            f"{' and '.join(filter(None, (run_dir, input_dir)))} has no finished curate stage, so it is not known which documents are of "
+            f"which repository. Name the run that has it: `spanmill forget {run_dir} --input RUN --repos FILE`; or name the documents with "
+            "--doc-ids."
+        )
+    if request.repos and "shard" in stages and "curate" not in stages:
+        _check_corpus(run_dir, input_dir)
+
+
+def _check_corpus(run_dir: str, input_dir: str) -> None:
+    """Another corpus need not know the repositories' documents that the shards hold."""
+    made, there = read_manifest(join(run_dir, "shard")), read_manifest(join(input_dir, "curate"))
+    if made.upstream.get("curate") != there.digest:
+        raise StageError(
+            f"The shards of {run_dir} were made from another curate stage (digest {made.upstream.get('curate')}) than that of {input_dir} "
+            f"({there.digest}), so not all of their documents of a repository may be known. Name the run that they were made from with "
+            "--input, or name the documents with --doc-ids."
         )
 
 
-def _of_repos(run_dir: str, request: Request) -> list[Row]:
-    return lookup.documents_of_repos(lookup.folder_of("curate", run_dir), request.repos) if request.repos else []
-
-
-def _found_words(run_dir: str, request: Request, of_repos: Sequence[Row], found: Mapping[str, Found]) -> Receipt:
+def _found_words(curate: str, request: Request, of_repos: Sequence[Row], found: Mapping[str, Found]) -> Receipt:
     """What became of each name: documents by repository as the corpus spells it, and what was not found."""
-    curate = lookup.folder_of("curate", run_dir)
     known = lookup.known(curate, request.doc_ids) if curate else set()
     known |= {row.tobytes() for each in found.values() for row in each.segments.doc_id} & request.doc_ids
     repos: dict[str, int] = {}
@@ -182,7 +208,7 @@ def _lines(path: str) -> list[tuple[int, str]]:
     if not path:
         return []
     try:
-        text = read_bytes(path).decode()
+        text = read_bytes(path).decode().removeprefix("\ufeff")  # some editors begin a file with this mark of its encoding
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 (byte {error.start}): convert it first.") from None
     except FileNotFoundError:

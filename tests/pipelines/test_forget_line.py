@@ -27,6 +27,7 @@ from pipelines.stage import Stage
 from pipelines.stats import collect
 from pipelines.tables import show
 from pipelines.trace import trace_document
+from pipelines.trace_tables import show_receipt
 from pipelines.verify import verify
 from sharding.check import documents
 from sharding.forgotten import MASK_PATH
@@ -284,6 +285,77 @@ def test_a_run_that_takes_stages_from_another_forgets_what_that_one_did(run_dir:
     assert len(forgotten_ids(str(tmp_path / "next"))) == 0
 
 
+def with_shards_only(made: Path, run_dir: Path) -> Path:
+    """A run whose earlier stages lie elsewhere."""
+    shutil.copytree(made / "shard", run_dir / "shard")
+    return run_dir
+
+
+def test_shards_are_reached_through_the_run_that_has_the_earlier_stages(made: Path, run_dir: Path, tmp_path: Path) -> None:
+    elsewhere = with_shards_only(made, tmp_path / "next")
+    pair = next(row for row in removed(made) if row["kind"] == "near")
+    asked = asking(pair["doc_id"], repos=("owner1/repo",), with_keepers=True)
+    before = digests(run_dir)
+    receipt = forget(str(elsewhere), asked, str(run_dir))
+    assert digests(run_dir) == before
+    theirs = {row["doc_id"] for row in kept(made) if row["repo"] == "owner1/repo"}
+    assert receipt["found"]["repos"] == {"owner1/repo": len(theirs)}
+    gone = (theirs | {pair["keeper_id"]}) & set(in_shards(made))
+    assert set(in_shards(made)) - set(masked_documents(elsewhere)) == gone
+    assert theirs <= Listed.of(str(elsewhere)).ids
+    same = forget(str(run_dir), asked)
+    assert {**same, "receipt": ""} == {**receipt, "receipt": ""}
+    assert (elsewhere / "shard" / MASK_PATH).read_bytes() == (run_dir / "shard" / MASK_PATH).read_bytes()
+
+
+def test_the_error_names_the_command_that_reaches_them(made: Path, tmp_path: Path) -> None:
+    elsewhere = with_shards_only(made, tmp_path / "next")
+    (tmp_path / "repos").write_text("owner1/repo\n")
+    arguments = ["forget", str(elsewhere), "--repos", str(tmp_path / "repos")]
+    with pytest.raises(StageError, match=rf"`spanmill forget {elsewhere} --input RUN --repos FILE`"):
+        CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    with pytest.raises(StageError, match=r"--input .*none holds neither"):
+        CliRunner().invoke(cli, [*arguments, "--input", str(tmp_path / "none")], catch_exceptions=False)
+    assert not (elsewhere / "forget").exists()
+    done = CliRunner().invoke(cli, [*arguments, "--input", str(made)])
+    assert done.exit_code == 0, done.output
+    assert opened(elsewhere).mask is not None
+
+
+def test_repositories_are_not_looked_up_in_another_corpus(made: Path, run_dir: Path, tmp_path: Path) -> None:
+    elsewhere = with_shards_only(made, tmp_path / "next")
+    manifest = json.loads((run_dir / "curate/manifest.json").read_text())
+    manifest["files"].pop()
+    (run_dir / "curate/manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(StageError, match="were made from another curate stage"):
+        forget(str(elsewhere), asking(repos=("owner1/repo",)), str(run_dir))
+    forget(str(elsewhere), asking(in_shards(made)[0]), str(run_dir))
+    assert opened(elsewhere).mask is not None
+
+
+def test_a_run_without_shards_says_that_those_of_others_stay(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(run_dir / "shard")
+    show_receipt(forget(str(run_dir), asking(repos=("owner1/repo",))))
+    assert "until `spanmill forget` names that run, with --input for this one" in capsys.readouterr().out
+
+
+def test_an_opt_out_that_finds_nothing_is_an_error(run_dir: Path, tmp_path: Path) -> None:
+    names = tmp_path / "names"
+    names.write_text("nobody/nothing\n")
+    arguments = ["forget", str(run_dir), "--repos", str(names)]
+    with pytest.raises(InputError, match="Nothing of what was asked for was found, so nothing was hidden"):
+        CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    assert CliRunner().invoke(cli, [*arguments, "--json"]).exit_code != 0
+    assert Listed.of(str(run_dir)).repos == {"nobody/nothing"}
+    assert len(list((run_dir / "forget/receipts").iterdir())) == 1
+    names.write_text("nobody/nothing\nowner1/repo\n")
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 0, done.output
+    assert "1 repositories without a document here" in done.output
+
+
 def test_masks_come_with_fetched_shards_and_later_ones_too(run_dir: Path, tmp_path: Path) -> None:
     ids, here = in_shards(run_dir), tmp_path / "here"
     forget(str(run_dir), asking(*ids[:5]))
@@ -348,6 +420,14 @@ def test_files_of_names(tmp_path: Path) -> None:
     repos.write_text("a/b\na/c#d\n# a/e\n")
     request = read_request(str(ids), str(repos), with_keepers=True)
     assert request == Request(frozenset({b"\xab" * 16, b"\xcd" * 16}), frozenset({"a/b", "a/c#d"}), with_keepers=True)
+
+
+def test_a_mark_of_the_encoding_is_no_part_of_the_first_name(tmp_path: Path) -> None:
+    ids, repos = tmp_path / "ids", tmp_path / "repos"
+    ids.write_text("ab" * 16, encoding="utf-8-sig")
+    repos.write_text("a/b\n\ufeffa/c\n", encoding="utf-8-sig")
+    request = read_request(str(ids), str(repos), with_keepers=False)
+    assert request == Request(frozenset({b"\xab" * 16}), frozenset({"a/b", "\ufeffa/c"}))
 
 
 @pytest.mark.parametrize(
