@@ -35,7 +35,7 @@ from pipelines.stage import Receipt, Stage
 from pipelines.storage import write_file
 from sharding.config import ShardSettings
 from sharding.headers import draw_headers
-from sharding.objectives import build
+from sharding.objectives import build, check_controls
 from sharding.objectives.base import Controls
 from sharding.objectives.text import STARTS_CHARACTER, Codec, TextTable
 from sharding.randomness import document_keys
@@ -64,11 +64,12 @@ def shard(recipe: Recipe, run_dir: str, input_dir: str, engine: Engine) -> Manif
     upstream = {"curate": corpus.curate.digest, "dedup": corpus.dedup.digest, "tokenizer": vocabulary.digest}
     unfinished = {"forgotten": digest} if (digest := forgotten_digest(run_dir, input_dir)) else {}
     stage = Stage("shard", run_dir, recipe.shard.model_dump(mode="json"), recipe.seed, upstream, layout=unfinished)
+    check_controls(recipe.shard.wanted, recipe.shard, Controls.of(vocabulary.manifest.statistics["control_ids"]))
+    _check_languages(recipe.shard, corpus)
     if made := engine.finished(stage):
         return made
     if not engine.dry:
         save(stage.work_path(FORGOTTEN), forgotten_ids(run_dir, input_dir))
-    _check_languages(recipe.shard, corpus)
     index = IndexPart(stage, corpus, recipe.shard, recipe.seed)
     work = MakeShard(stage, corpus, vocabulary, recipe.shard, recipe.tokenizer.engine, recipe.seed)
     steps = [Items("index", index), Items("shards", work), Items("commit", CommitShards(stage, work))]

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+import numpy as np
+
 from contracts.errors import ConfigError, unknown_name
 from sharding.objectives import causal, chat, fim, prefix_lm, span_corruption
 from sharding.objectives.base import Chunks, Controls, Examples, Objective, Restored
@@ -60,6 +62,13 @@ def build(names: Iterable[str], settings: ObjectiveSettings, controls: Controls,
     return {name: make(settings, controls, codec) for name, make in _MAKE.items() if name in wanted}
 
 
+def check_controls(names: Iterable[str], settings: ObjectiveSettings, controls: Controls) -> None:
+    """Raises as `build` does, before any work is done and any text is there."""
+    nothing = TextTable(np.zeros(1, np.int64), np.zeros(0, np.uint8))
+    build(names, settings, controls, Codec(nothing, lambda texts: (np.zeros(0, np.uint32), np.zeros(len(texts) + 1, np.int64))))
+
+
 __all__ = [
     "OBJECTIVES", "Chunks", "Codec", "Controls", "Examples", "Objective", "ObjectiveSettings", "Restored", "TextTable", "build",
+    "check_controls",
 ]  # fmt: skip

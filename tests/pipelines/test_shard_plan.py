@@ -186,3 +186,13 @@ def test_when_all_is_held_out_the_loader_says_so(made: Path, tmp_path: Path, cor
     shards = open_shards(str(shards_of(made, tmp_path, engine, corpus, held_out=0.999999)))
     with pytest.raises(ShardError, match=r"no rows to train on: all \d+ are held out"):
         Loader(shards)
+
+
+def test_what_cannot_be_made_leaves_the_shards_that_are_there(made: Path, tmp_path: Path, corpus: Path, engine: Engine) -> None:
+    folder = shards_of(made, tmp_path, engine, corpus)
+    before = digests(folder)
+    with pytest.raises(ConfigError, match="unknown language"):
+        shards_of(made, tmp_path, engine, corpus, objectives_of={"code/Python": {"causal": 1.0}})
+    with pytest.raises(ShardError, match=r"span_corruption.max_spans = 41, but the tokenizer has only 40 <mask_i> tokens"):
+        shards_of(made, tmp_path, engine, corpus, context_length=1024, span_corruption={"max_spans": 41})
+    assert digests(folder) == before
