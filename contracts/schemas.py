@@ -84,7 +84,23 @@ OBJECTIVES: Final = ("padding", "causal", "span_corruption", "fim", "prefix_lm",
 """Names by the code stored in `segments.kind`. Codes are part of the format: append, never reorder."""
 
 HELD_OUT: Final = "held_out"
-"""Shards of documents that are kept for evaluation lie in the stratum HELD_OUT/SOURCE."""
+"""Shards of documents that are kept for evaluation lie in the stratum HELD_OUT/SOURCE, or HELD_OUT/SOURCE/LANGUAGE."""
+
+
+def held_out_of(stratum: str) -> str:
+    """The stratum of the documents that were held out of another."""
+    return f"{HELD_OUT}/{stratum}"
+
+
+def is_held_out(stratum: str) -> bool:
+    """Whether a stratum holds documents for evaluation."""
+    return stratum.startswith(held_out_of(""))
+
+
+def source_of(stratum: str) -> str:
+    """The source that a stratum is of."""
+    return stratum.removeprefix(held_out_of("")).split("/")[0]
+
 
 SEGMENT: Final = pa.struct(
     [

@@ -41,7 +41,7 @@ SIGNS: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     (
         re.compile(r"exceeds the maximum size of a sort buffer"),
-        "Flink has too little memory to sort what is exchanged: raise taskmanager.memory.managed.size (512 MB a slot are plenty).",
+        "Flink has too little memory to sort what is exchanged: raise taskmanager.memory.managed.size, which all sorts of a job share.",
     ),
     (
         re.compile(r"StatusCode\.UNAVAILABLE|failed to connect to all addresses|Connection refused"),

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from contracts.errors import ConfigError, unknown_name
 from contracts.manifest import FileEntry, Manifest, digest_of
-from contracts.schemas import FORMAT_VERSION, HELD_OUT, OBJECTIVES
+from contracts.schemas import FORMAT_VERSION, OBJECTIVES, is_held_out, source_of
 from contracts.special_tokens import PAD
 from pipelines.corpus import Committed, Corpus, column, find, find_corpus, read_checked
 from pipelines.counts import add_up
@@ -30,7 +30,6 @@ from pipelines.recipe import Recipe
 from pipelines.rows import load, save
 from pipelines.shard_documents import DocumentReader, Window
 from pipelines.shard_plan import IndexPart, Range, doc_ids, plan_ranges
-from pipelines.shard_tables import source_of
 from pipelines.stage import Receipt, Stage
 from pipelines.storage import write_file
 from sharding.config import ShardSettings
@@ -50,6 +49,9 @@ MOST_STRATA = 10_000
 
 FORGOTTEN = "forgotten.npy"
 """What must not come back, as it was when the stage began."""
+
+PROCESS_BYTES = 300_000_000
+"""Memory of a worker that holds no window yet."""
 
 RATE = 20e6
 """Bytes of text that a core turns into shards in a second, roughly; decides only whether workers are started."""
@@ -74,7 +76,7 @@ def shard(recipe: Recipe, run_dir: str, input_dir: str, engine: Engine) -> Manif
     work = MakeShard(stage, corpus, vocabulary, recipe.shard, recipe.tokenizer.engine, recipe.seed)
     steps = [Items("index", index), Items("shards", work), Items("commit", CommitShards(stage, work))]
     seconds = recipe.shard.epochs * sum(corpus.dedup.manifest.statistics["part_bytes"].values()) / RATE
-    return engine.run(stage, steps, seconds, 8 * recipe.shard.window_bytes)
+    return engine.run(stage, steps, seconds, PROCESS_BYTES + 10 * recipe.shard.window_bytes)
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class MakeShard:
             Item(each, self.settings.epoch + pass_, pass_ * count[each.stratum] + each.number)
             for pass_ in range(self.settings.epochs)
             for each in ranges
-            if pass_ == 0 or not each.stratum.startswith(f"{HELD_OUT}/")
+            if pass_ == 0 or not is_held_out(each.stratum)
         ]
 
     def sizes(self) -> list[int]:
@@ -134,7 +136,7 @@ class MakeShard:
         self._encoder = Encoder(text.decode(), self.encoder_engine)
         self._vocab_size = made.totals["vocab_size"]
         self._codec = Codec(TextTable(*token_bytes(text.decode(), self._vocab_size)), self._encoder)
-        self._forgotten = frozenset(each.tobytes() for each in load(self.stage.work_path(FORGOTTEN)))
+        self._forgotten = load(self.stage.work_path(FORGOTTEN))
 
     def __call__(self, number: int) -> Receipt:
         """One shard; no file if no document begins in its range, as in the middle of a very long one."""
@@ -149,7 +151,8 @@ class MakeShard:
         rows = self._rows(self._builder(item.epoch), _popped(pending, windows), counted)
         metadata, compression = self._metadata(item), self.settings.compression
         written = write_file(self.stage.path(item.path), lambda file: write_shard(file, metadata, rows, compression=compression))
-        return _receipt(item, self.settings.context_length + 1, add_up(counted), written._asdict())
+        first_pass = item.epoch == self.settings.epoch
+        return _receipt(item, self.settings.context_length + 1, add_up(counted), written._asdict(), first_pass)
 
     def _rows(
         self, builder: RowBuilder, windows: Iterator[Window], counted: list[dict[str, Any]]
@@ -222,7 +225,7 @@ class CommitShards(Once):
     def _check_all_are_there(self, strata: dict[str, Any]) -> None:
         """Raises AssertionError unless each epoch holds each document that dedup left, but for what was forgotten."""
         epochs, work = self.work.settings.epochs, self.work
-        held_out = sum(counts["documents"] for name, counts in strata.items() if name.startswith(f"{HELD_OUT}/"))
+        held_out = sum(counts["documents"] for name, counts in strata.items() if is_held_out(name))
         trained = sum(counts["documents"] for counts in strata.values()) - held_out
         kept, gone = work.corpus.dedup.manifest.totals["kept"], len(load(self.stage.work_path(FORGOTTEN)))
         there = held_out + trained // epochs
@@ -258,7 +261,8 @@ TOTALS = ("documents", "text_tokens", "header_tokens", "grown_tokens", "control_
 """Of a shard's statistics, those that the manifest's totals have."""
 
 
-def _receipt(item: Item, row_length: int, counted: dict[str, Any], written: dict[str, Any]) -> Receipt:
+def _receipt(item: Item, row_length: int, counted: dict[str, Any], written: dict[str, Any], first_pass: bool) -> Receipt:
+    """Languages are counted once, however often their documents come."""
     rows, stratum = counted["rows"], item.range.stratum
     file = {"path": item.path, "rows": rows, "tokens": rows * row_length, "stratum": stratum, **written}
     counts = counted["stratum"]
@@ -267,6 +271,6 @@ def _receipt(item: Item, row_length: int, counted: dict[str, Any], written: dict
         "totals": {"rows": rows, "tokens": file["tokens"], **{name: counts[name] for name in TOTALS}},
         "statistics": {
             "strata": {stratum: {**counts, "rows": rows}},
-            "languages": {source_of(stratum): counted["languages"]},
+            "languages": {source_of(stratum): counted["languages"]} if first_pass else {},
         },
     }

@@ -23,6 +23,7 @@ from pipelines.marked_text import MarkedIds, marks_within
 from pipelines.shard_plan import Range, doc_ids, languages_of, strata_of, text_bytes
 from sharding.chunks import Documents
 from sharding.config import ShardSettings
+from sharding.whereabouts import among
 from tokenizer.pieces import cut
 
 Int64 = npt.NDArray[np.int64]
@@ -55,8 +56,8 @@ class DocumentReader:
     may_cut: bool
     """Whether tokenizer.pieces knows where a text may be cut for this vocabulary; if not, long documents are encoded whole."""
     seed: int
-    forgotten: frozenset[bytes] = frozenset()
-    """Documents that must not come back; they keep their place in the ranges."""
+    forgotten: npt.NDArray[np.uint8]
+    """uint8[n, 16], ascending: documents that must not come back; they keep their place in the ranges."""
 
     def windows(self, wanted: Range) -> Iterator[Window]:
         """Windows of about `window_bytes`, in order; none if no document begins in the range."""
@@ -98,8 +99,7 @@ class DocumentReader:
                 length = np.where(mine, text_bytes(table), 0)
                 begin = before[group] + np.cumsum(length) - length
                 mine &= (begin >= wanted.start) & (begin < wanted.stop)
-                if self.forgotten:
-                    mine &= np.array([each not in self.forgotten for each in table["doc_id"].to_pylist()], np.bool_)
+                mine &= ~among(doc_ids(table), self.forgotten)
                 if mine.any():
                     yield table, np.flatnonzero(mine), begin[mine], source
 

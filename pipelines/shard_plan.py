@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from contracts.schemas import HELD_OUT
+from contracts.schemas import held_out_of
 from pipelines.corpus import Corpus, column
 from pipelines.stage import Receipt, Stage
 from sharding.config import ShardSettings
@@ -125,7 +125,7 @@ def strata_of(table: pa.Table, source: str, settings: ShardSettings, seed: int) 
     if not settings.held_out:
         return names, code
     held_out = uniforms(document_keys(doc_ids(table), seed, 0), HELD_OUT_DRAW) < settings.held_out
-    return [*names, *(f"{HELD_OUT}/{name}" for name in names)], code + len(names) * held_out
+    return [*names, *(held_out_of(name) for name in names)], code + len(names) * held_out
 
 
 def languages_of(table: pa.Table) -> tuple[list[str], npt.NDArray[np.int64]]:
@@ -143,8 +143,9 @@ def folder_name(language: str) -> str:
 
 
 def doc_ids(table: pa.Table) -> npt.NDArray[np.uint8]:
-    """uint8[n, 16]."""
-    return np.frombuffer(b"".join(table["doc_id"].to_pylist()), np.uint8).reshape(-1, 16)
+    """uint8[n, 16], as views of the column."""
+    ids = column(table, "doc_id")
+    return np.frombuffer(ids.buffers()[1] or b"", np.uint8).reshape(-1, 16)[ids.offset : ids.offset + len(ids)]
 
 
 def text_bytes(table: pa.Table) -> npt.NDArray[np.int64]:

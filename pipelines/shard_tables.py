@@ -7,15 +7,10 @@ from typing import Any
 
 from rich.table import Table
 
-from contracts.schemas import HELD_OUT, OBJECTIVES
+from contracts.schemas import OBJECTIVES
 from pipelines.cells import counted, empty_table, escape, shorten
 
 STRATA_SHOWN = 20
-
-
-def source_of(stratum: str) -> str:
-    """The source that a stratum is of."""
-    return stratum.removeprefix(f"{HELD_OUT}/").split("/")[0]
 
 
 def shard_summary(counts: dict[str, Any]) -> dict[str, Any]:

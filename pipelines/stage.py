@@ -2,7 +2,7 @@
 
     RUN/STAGE/.progress/identity.json      recipe of this stage, digests of its inputs, versions: what its bytes depend on
     RUN/STAGE/.progress/ID/STEP/00000007.json  receipt: item 7 of a step is done; holds its counts and the digests of its files
-    RUN/STAGE/.progress/ID/work/…          what steps of the stage hand one another
+    RUN/STAGE/.progress/ID/work            folder of what steps of the stage hand one another
     RUN/STAGE/manifest.json                written last; from then on the stage exists, and .progress is removed
 
 ID is a digest of the identity, so a worker left over from a run with other settings can never hand this one its results, and never

@@ -6,8 +6,9 @@ from typing import Any
 
 from contracts.errors import StageError
 from contracts.manifest import Manifest
+from contracts.schemas import source_of
 from pipelines.counts import add_up
-from pipelines.shard_tables import shard_summary, source_of
+from pipelines.shard_tables import shard_summary
 from pipelines.storage import exists, join, read_manifest
 from sharding.forgotten import Mask
 
@@ -75,6 +76,7 @@ def _shard(made: Manifest) -> dict[str, Any]:
     return {
         "totals": made.totals,
         **{name: made.config[name] for name in ("context_length", "epochs", "pack", "cut_at")},
+        "once": {name: _sum(languages) for name, languages in made.statistics["languages"].items()},  # whatever the epochs
         "by_source": {name: shard_summary(counts) for name, counts in sources.items()},
         "by_stratum": {name: shard_summary(counts) for name, counts in strata.items()},
     }
@@ -97,11 +99,10 @@ def _by_source(found: dict[str, Any]) -> dict[str, Any]:
         rows[source]["unique_bytes"] = counts["bytes_kept"]
     for source, counts in found.get("shard", {}).get("by_source", {}).items():
         row = rows.setdefault(source, {})
-        epochs = found["shard"]["epochs"]
-        row.update({"documents": counts["documents"] // epochs, "tokens": counts["text_tokens"], "rows": counts["rows"]})
+        once = found["shard"]["once"].get(source, {"documents": 0, "text_tokens": 0, "bytes": 0})
+        row.update({"documents": once["documents"], "tokens": counts["text_tokens"], "rows": counts["rows"]})
         row["padding_share"] = counts["padding_share"]
-        if counts["text_tokens"] and "unique_bytes" in row:
-            row["bytes_per_token"] = row["unique_bytes"] * epochs / counts["text_tokens"]
+        row["bytes_per_token"] = once["bytes"] / max(1, once["text_tokens"])
     return rows
 
 

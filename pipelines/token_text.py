@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from pipelines.storage import read_bytes
 from sharding.metadata import ShardMetadata
+from sharding.objectives import TextTable
 from tokenizer.token_bytes import token_bytes
 
 Piece = dict[str, str]
@@ -22,9 +23,7 @@ Piece = dict[str, str]
 class TokenText:
     """The vocabulary of a shard."""
 
-    offsets: npt.NDArray[np.int64]
-    """int64[V + 1]: id i stands for data[offsets[i]:offsets[i + 1]]"""
-    data: bytes
+    table: TextTable
     names: dict[int, str]
     """Control tokens by id."""
 
@@ -34,16 +33,17 @@ class TokenText:
         content = read_bytes(path)
         if hashlib.sha256(content).hexdigest() != metadata.tokenizer_sha256:
             return None
-        offsets, data = token_bytes(content.decode(), metadata.vocab_size)
-        return TokenText(offsets, data.tobytes(), {index: name for name, index in metadata.special_ids.items()})
+        table = TextTable(*token_bytes(content.decode(), metadata.vocab_size))
+        return TokenText(table, {index: name for name, index in metadata.special_ids.items()})
 
     def pieces(self, ids: npt.NDArray[Any]) -> list[Piece]:
         """Runs of text, and single control tokens. Where a character is cut off at an end, its bytes are shown as U+FFFD."""
         pieces: list[Piece] = []
         for is_control, run in groupby(ids.tolist(), key=self.names.__contains__):
             same = list(run)
-            pieces += [{"control": self.names[each]} for each in same] if is_control else [{"text": self._spell(same)}]
+            pieces += (
+                [{"control": self.names[each]} for each in same]
+                if is_control
+                else [{"text": self.table.spell(np.array(same)).decode(errors="replace")}]
+            )
         return pieces
-
-    def _spell(self, ids: list[int]) -> str:
-        return b"".join(self.data[self.offsets[each] : self.offsets[each + 1]] for each in ids).decode(errors="replace")

@@ -19,15 +19,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from fsspec.implementations.local import LocalFileSystem
 
 from contracts.errors import ShardError
 from contracts.schemas import DOC_ID, FORMAT_VERSION, SHARD_METADATA_KEY
-from sharding.segments import Int32, Int64, UInt8
+from sharding.segments import Int32, Int64, UInt8, ids_to_arrow
+from sharding.shard_file import open_arrow
 
 MASK_PATH: Final = "forgotten/mask.arrow"
 """Below a shard stage's folder. No manifest lists it, since it comes after the commit and may grow."""
@@ -135,7 +134,7 @@ def mask_bytes(shards_digest: str, places: Mapping[str, Places]) -> bytes:
     buffer = io.BytesIO()
     with pa.ipc.new_file(buffer, schema) as writer:
         for each in some.values():
-            columns = [pa.array(each.row), pa.array(each.number), pa.array(each.length), as_arrow(each.doc_id)]
+            columns = [pa.array(each.row), pa.array(each.number), pa.array(each.length), ids_to_arrow(each.doc_id)]
             writer.write_batch(pa.record_batch(columns, schema=schema))
     return buffer.getvalue()
 
@@ -150,13 +149,8 @@ def digest_of_places(places: Mapping[str, Places]) -> str:
     return digest.hexdigest()
 
 
-def as_arrow(doc_id: UInt8) -> pa.FixedSizeBinaryArray:
-    """uint8[k, 16] as Arrow has it."""
-    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(doc_id), [None, pa.py_buffer(np.ascontiguousarray(doc_id))])
-
-
 def _totals(places: Mapping[str, Places]) -> dict[str, int]:
-    ids = [as_arrow(each.doc_id) for each in places.values()]
+    ids = [ids_to_arrow(each.doc_id) for each in places.values()]
     return {
         "documents": len(pc.unique(pa.chunked_array(ids, type=pa.binary(16)))),
         "rows": sum(len(np.unique(each.row)) for each in places.values()),
@@ -172,11 +166,8 @@ def _places(batch: pa.RecordBatch) -> Places:
 
 
 def _open_reader(path: str) -> Any:
-    filesystem, name = fsspec.core.url_to_fs(path)
     try:
-        if isinstance(filesystem, LocalFileSystem):
-            return pa.ipc.open_file(pa.memory_map(name))
-        return pa.ipc.open_file(pa.BufferReader(filesystem.cat_file(name)))
+        return open_arrow(path)
     except FileNotFoundError:
         return None
     except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:

@@ -36,18 +36,26 @@ class Made(NamedTuple):
         return out
 
 
+def filled_rows(row: npt.NDArray[np.int64], length: npt.NDArray[np.int64], rows: int) -> npt.NDArray[np.int64]:
+    """int64[rows]: tokens of the examples that lie in each row."""
+    filled: npt.NDArray[np.int64] = np.bincount(row, weights=length, minlength=rows).astype(np.int64)
+    return filled
+
+
 def segments_of(
     documents: Documents,
     cuts: Cuts,
     made: Made,
     row: npt.NDArray[np.int64],
     start: npt.NDArray[np.int64],
-    rows: int,
+    filled: npt.NDArray[np.int64],
     row_length: int,
 ) -> SegmentTable:
-    """Segments in row order, those of one row from left to right; what no example fills is a padding segment."""
-    length = made.column("length")
-    filled = np.bincount(row, weights=length, minlength=rows).astype(np.int64)
+    """Segments in row order, those of one row from left to right; what no example fills is a padding segment.
+
+    `row`, `start` int64[m]: where each example lies; `filled` int64[rows]: tokens of the examples of each row.
+    """
+    length, rows = made.column("length"), len(filled)
     open_rows = np.flatnonzero(filled < row_length)
     n, pads = len(row), len(open_rows)
     all_rows = np.concatenate([row, open_rows])

@@ -9,7 +9,7 @@ what cuts between characters added.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from numba import njit
 
 from sharding.chunks import CutAt, Cuts, Cutter, Documents, chunks_of, draw_objectives
-from sharding.made import Made, segments_of
+from sharding.made import Made, filled_rows, segments_of
 from sharding.objectives.base import Objective
 from sharding.packing import Packed, best_fit, pour
 from sharding.randomness import GOLDEN, chunk_keys, document_keys, uniforms
@@ -59,10 +59,6 @@ class RowBuilder:
     epoch: int = 0
     pack: Pack = "best-fit"
     cut_at: CutAt = "tokens"
-    _names: list[str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_names", list(self.objectives))
 
     @property
     def row_length(self) -> int:
@@ -72,7 +68,7 @@ class RowBuilder:
     def build(self, documents: Documents) -> Rows:
         """Rows of one window. Cost: about 15 ns a token; memory about 16 bytes a token."""
         keys = document_keys(documents.doc_id, self.seed, self.epoch)
-        weights = np.array([[mixture.get(name, 0.0) for name in self._names] for mixture in self.mixtures])
+        weights = np.array([[mixture.get(name, 0.0) for name in self.objectives] for mixture in self.mixtures])
         drawn = draw_objectives(keys, weights, documents.mixture)
         cuts, packed = self._placed(documents, keys, drawn)
         order = np.argsort(packed.row * np.int64(self.row_length) + packed.start, kind="stable")
@@ -83,14 +79,16 @@ class RowBuilder:
         for number, examples in enumerate(made.examples):
             mine = np.flatnonzero(made.objective == number)
             _fill(input_ids, examples.ids, examples.offsets, row[mine], start[mine])
-        _pad(input_ids, np.bincount(row, made.column("length"), packed.rows).astype(np.int64), self.padding_id)
-        segments = segments_of(documents, cuts, made, row, start, packed.rows, self.row_length)
+        filled = filled_rows(row, made.column("length"), packed.rows)
+        _pad(input_ids, filled, self.padding_id)
+        segments = segments_of(documents, cuts, made, row, start, filled, self.row_length)
         statistics = window_statistics(documents, cuts, made, segments, self.ends_line)
         return Rows(input_ids, segments, statistics)
 
     def _placed(self, documents: Documents, keys: npt.NDArray[np.uint64], drawn: npt.NDArray[np.int64]) -> tuple[Cuts, Packed]:
         """Chunks, and the rows their examples go to."""
-        poured = drawn == (self._names.index(POURED) if self.pack == "concat" and POURED in self._names else -1)
+        names = list(self.objectives)
+        poured = drawn == (names.index(POURED) if self.pack == "concat" and POURED in names else -1)
         cutter = Cutter(self.row_length, self.cut_at, self.ends_line, self.starts_character)
         cuts = cutter.cut(documents, keys, list(self.objectives.values()), np.where(poured, -1, drawn))
         length = self._lengths(documents, keys, cuts, drawn[cuts.document])
@@ -109,7 +107,7 @@ class RowBuilder:
         """The chunks that are there, and those that documents are cut into by pouring them into what is left."""
         poured = poured[np.argsort(uniforms(keys[poured], 2), kind="stable")]
         tokens = np.diff(documents.offsets)[poured]
-        filled = np.bincount(packed.row, weights=length, minlength=packed.rows).astype(np.int64)
+        filled = filled_rows(packed.row, length, packed.rows)
         pieces = pour(tokens + documents.ends[poured], packed, filled, self.row_length)
         document = poured[pieces.document]
         start = documents.offsets[document] + pieces.start
@@ -131,7 +129,7 @@ class RowBuilder:
     def _examples(self, documents: Documents, keys: npt.NDArray[np.uint64], cuts: Cuts, objective: npt.NDArray[np.int64]) -> Made:
         chunks = [chunks_of(documents, keys, cuts.some(objective == number)) for number in range(len(self.objectives))]
         made = [makes.examples(each) for makes, each in zip(self.objectives.values(), chunks, strict=True)]
-        return Made(objective, self._names, chunks, made)
+        return Made(objective, list(self.objectives), chunks, made)
 
     def _permuted(self, documents: Documents, keys: npt.NDArray[np.uint64], packed: Packed) -> npt.NDArray[np.int64]:
         """int64[rows]: where each row goes. Packing leaves rows sorted by the length of their longest example: a keyed order mixes them."""

@@ -22,6 +22,11 @@ Int32 = npt.NDArray[np.int32]
 UInt8 = npt.NDArray[np.uint8]
 
 
+def ids_to_arrow(doc_id: UInt8) -> pa.FixedSizeBinaryArray:
+    """uint8[k, 16] as Arrow has it."""
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(doc_id), [None, pa.py_buffer(np.ascontiguousarray(doc_id))])
+
+
 @dataclass
 class SegmentTable:
     """Segments of consecutive rows; those of row r are [row_offsets[r], row_offsets[r + 1])."""
@@ -95,10 +100,9 @@ class SegmentTable:
     def to_arrow(self) -> pa.ListArray:
         """The `segments` column of a batch."""
         fields = [self.doc_start, self.start, self.length, self.kind, self.loss_start]
-        doc_id = pa.FixedSizeBinaryArray.from_buffers(
-            pa.binary(16), len(self.length), [None, pa.py_buffer(np.ascontiguousarray(self.doc_id))]
+        structs = pa.StructArray.from_arrays(
+            [ids_to_arrow(self.doc_id), *(pa.array(field) for field in fields)], fields=list(SEGMENT)
         )
-        structs = pa.StructArray.from_arrays([doc_id, *(pa.array(field) for field in fields)], fields=list(SEGMENT))
         list_type = pa.list_(pa.field("item", SEGMENT, nullable=False))
         return pa.ListArray.from_arrays(pa.array(self.row_offsets.astype(np.int32)), structs, type=list_type)
 

@@ -187,12 +187,17 @@ class Shard:
         return _View(ids.reshape(batch.num_rows, -1), SegmentTable.from_arrow(batch.column("segments")))
 
 
-def _open_reader(path: str) -> Any:
+def open_arrow(path: str) -> Any:
+    """Maps a local Arrow file, or reads one from any other fsspec URL into memory. Raises what the file system and pyarrow do."""
     filesystem, local_path = fsspec.core.url_to_fs(path)
+    if isinstance(filesystem, LocalFileSystem):
+        return pa.ipc.open_file(pa.memory_map(local_path))
+    return pa.ipc.open_file(pa.BufferReader(filesystem.cat_file(local_path)))
+
+
+def _open_reader(path: str) -> Any:
     try:
-        if isinstance(filesystem, LocalFileSystem):
-            return pa.ipc.open_file(pa.memory_map(local_path))
-        return pa.ipc.open_file(pa.BufferReader(filesystem.cat_file(local_path)))
+        return open_arrow(path)
     except FileNotFoundError:
         raise ShardError(f"{path}: no such shard. Copy the whole shard folder again, or make the shard stage again.") from None
     except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:

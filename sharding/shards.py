@@ -15,7 +15,7 @@ import numpy as np
 
 from contracts.errors import ShardError, StageError, unknown_name
 from contracts.manifest import FileEntry, Manifest
-from contracts.schemas import HELD_OUT
+from contracts.schemas import held_out_of, is_held_out
 from sharding.forgotten import Mask
 from sharding.masked_shard import MaskedShard
 from sharding.metadata import ShardMetadata
@@ -64,17 +64,17 @@ class ShardSet:
     @property
     def sources(self) -> list[str]:
         """Strata to train on, in manifest order: names of sources, or SOURCE/LANGUAGE."""
-        return [name for name in self.strata if not name.startswith(f"{HELD_OUT}/")]
+        return [name for name in self.strata if not is_held_out(name)]
 
     def held_out(self, source: str) -> str:
         """The stratum of documents that were held out of a source, or "" if there is none."""
-        name = f"{HELD_OUT}/{source}"
+        name = held_out_of(source)
         return name if name in self.strata else ""
 
     def passes(self, source: str) -> list[int]:
         """Rows of each pass over the documents of a source; they follow one another."""
         stratum, epochs = self._stratum(source), int(self.manifest.config.get("epochs", 1))
-        if source.startswith(f"{HELD_OUT}/"):
+        if is_held_out(source):
             return [stratum.rows]
         if len(stratum.entries) % epochs:
             raise ShardError(

@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
+from tokenizer.ranks import printable
+
 
 def token_bytes(tokenizer_json: str, vocab_size: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
     """(offsets int64[vocab_size + 1], data uint8[bytes]): id i stands for data[offsets[i]:offsets[i + 1]].
@@ -25,17 +27,7 @@ def token_bytes(tokenizer_json: str, vocab_size: int) -> tuple[npt.NDArray[np.in
     return offsets, np.frombuffer(b"".join(texts), np.uint8)
 
 
-def _alphabet() -> dict[str, int]:
-    """Byte by the printable character that stands for it in GPT-2's vocabulary.
-
-    Printable bytes of Latin-1 stand for themselves; the others, in order, are U+0100, U+0101, ….
-    """
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in set(printable)]
-    return {chr(byte): byte for byte in printable} | {chr(256 + rank): byte for rank, byte in enumerate(others)}
-
-
-_BYTE_OF = _alphabet()
+_BYTE_OF = {character: byte for byte, character in enumerate(printable())}
 
 
 def _decode(token: str) -> bytes:

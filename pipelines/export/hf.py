@@ -22,7 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from contracts.manifest import FileEntry
-from contracts.schemas import HELD_OUT, OBJECTIVES
+from contracts.schemas import HELD_OUT, OBJECTIVES, is_held_out
 from pipelines.export.job import Format, Job
 from pipelines.export.rows import RowBatch
 from pipelines.storage import join, write_parquet
@@ -111,7 +111,7 @@ def _sets(job: Job) -> dict[str, dict[str, list[str]]]:
     """Folders of each split of each configuration: one of everything, and one of each source that is not called like it."""
     by_split: dict[str, list[str]] = {}
     for source in job.sources:
-        by_split.setdefault("validation" if source.startswith(f"{HELD_OUT}/") else "train", []).append(source)
+        by_split.setdefault("validation" if is_held_out(source) else "train", []).append(source)
     names = [job.folders[source] for source in by_split.get("train", []) if job.folders[source] != "default"]
     sets = {"default": {split: [job.folders[source] for source in held] for split, held in by_split.items()}}
     for name in names:

@@ -35,19 +35,14 @@ class Causal:
     def examples(self, chunks: Chunks) -> Examples:
         """Cost: one copy."""
         offsets = offsets_of(self.lengths(chunks))
-        return plain_examples(CODE, copy(chunks, offsets, self.controls.end_of_text), offsets)
+        ids = _copy(chunks.ids, chunks.start, chunks.stop, chunks.last, offsets, self.controls.end_of_text)
+        return plain_examples(CODE, ids, offsets)
 
 
 def restore(ids: npt.NDArray[np.uint32], controls: Controls) -> Restored:
     """The chunk of an example."""
     last = len(ids) > 0 and int(ids[-1]) == controls.end_of_text
     return Restored(ids[:-1] if last else ids, last)
-
-
-def copy(chunks: Chunks, offsets: npt.NDArray[np.int64], end_of_text: int) -> npt.NDArray[np.uint32]:
-    """uint32[tokens]: the chunks one behind the other at `offsets`, each with <|endoftext|> if its document ends with it."""
-    ids: npt.NDArray[np.uint32] = _copy(chunks.ids, chunks.start, chunks.stop, chunks.last, offsets, end_of_text)
-    return ids
 
 
 @njit(cache=True, nogil=True)

@@ -23,7 +23,7 @@ from numba import njit
 from contracts.schemas import OBJECTIVES
 from contracts.special_tokens import ASSISTANT, END_OF_TEXT, END_OF_TURN, SYSTEM, USER
 from sharding.objectives import causal
-from sharding.objectives.base import Chunks, Controls, Examples, Restored, offsets_of, plain_examples
+from sharding.objectives.base import Chunks, Controls, Examples
 
 CODE = OBJECTIVES.index("chat")
 
@@ -34,34 +34,20 @@ Marks = tuple[int, int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Chat:
+class Chat(causal.Causal):
     """The objective; it has no settings."""
-
-    controls: Controls
 
     def __post_init__(self) -> None:
         _marks(self.controls)
 
-    @property
-    def overhead(self) -> int:
-        """<|endoftext|>."""
-        return 1
-
-    def lengths(self, chunks: Chunks) -> npt.NDArray[np.int64]:
-        """The chunk, and <|endoftext|> if its document ends with it."""
-        return chunks.stop - chunks.start + chunks.last
-
     def examples(self, chunks: Chunks) -> Examples:
         """Cost: 3 ns a token: a copy, and a look at each token of the document up to the chunk's first answer, once for all its chunks."""
-        offsets = offsets_of(self.lengths(chunks))
-        made = plain_examples(CODE, causal.copy(chunks, offsets, self.controls.end_of_text), offsets)
-        marks = _marks(self.controls)
-        return made._replace(loss_start=_first_targets(chunks.ids, chunks.begin, chunks.start, made.ids, offsets, marks))
+        made, marks = super().examples(chunks), _marks(self.controls)
+        first = _first_targets(chunks.ids, chunks.begin, chunks.start, made.ids, made.offsets, marks)
+        return made._replace(kind=np.full(len(first), CODE, np.uint8), loss_start=first)
 
 
-def restore(ids: npt.NDArray[np.uint32], controls: Controls) -> Restored:
-    """The chunk of an example."""
-    return causal.restore(ids, controls)
+restore = causal.restore
 
 
 def answer_mask(

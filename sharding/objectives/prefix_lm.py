@@ -13,41 +13,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from contracts.schemas import OBJECTIVES
 from sharding.objectives import causal
-from sharding.objectives.base import Chunks, Controls, Examples, Restored, offsets_of, plain_examples
+from sharding.objectives.base import Chunks, Examples
 from sharding.randomness import uniforms
 
 CODE = OBJECTIVES.index("prefix_lm")
 
 
 @dataclass(frozen=True)
-class PrefixLm:
+class PrefixLm(causal.Causal):
     """The objective; it has no settings."""
-
-    controls: Controls
-
-    @property
-    def overhead(self) -> int:
-        """<|endoftext|>."""
-        return 1
-
-    def lengths(self, chunks: Chunks) -> npt.NDArray[np.int64]:
-        """The chunk, and <|endoftext|> if its document ends with it."""
-        return chunks.stop - chunks.start + chunks.last
 
     def examples(self, chunks: Chunks) -> Examples:
         """Cost: one copy."""
-        offsets = offsets_of(self.lengths(chunks))
         # A chunk that no <|endoftext|> follows keeps a token to be predicted.
         free = np.maximum(0, chunks.stop - chunks.start - chunks.head - ~chunks.last)
         prefix = chunks.head + (uniforms(chunks.key, 0) * (free + 1)).astype(np.int64)
-        made = plain_examples(CODE, causal.copy(chunks, offsets, self.controls.end_of_text), offsets)
-        return made._replace(loss_start=prefix.astype(np.int32))
+        return super().examples(chunks)._replace(kind=np.full(len(prefix), CODE, np.uint8), loss_start=prefix.astype(np.int32))
 
 
-def restore(ids: npt.NDArray[np.uint32], controls: Controls) -> Restored:
-    """The chunk of an example."""
-    return causal.restore(ids, controls)
+restore = causal.restore

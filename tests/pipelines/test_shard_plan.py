@@ -114,6 +114,10 @@ def test_strata_of_languages_and_held_out_documents(made: Path, tmp_path: Path, 
     by_stratum = collect(str(tmp_path))["shard"]["by_stratum"]
     assert by_stratum["held_out/code/java"]["documents"] > 0
     assert by_stratum["code/java"]["documents"] % 3 == 0
+    left = sum(row["documents"] for row in collect(str(tmp_path))["sources"].values())
+    assert left == Manifest.from_json((made / "dedup/manifest.json").read_text(), "").totals["kept"], (
+        "counted once, whatever the epochs"
+    )
 
 
 def test_epochs_hold_the_same_documents_differently_corrupted_and_packed(
@@ -177,9 +181,12 @@ def test_a_document_that_is_in_no_shard_stops_the_stage(
 
 def test_weights_of_a_source_are_dealt_to_its_languages(made: Path, tmp_path: Path, corpus: Path, engine: Engine) -> None:
     shards = open_shards(str(shards_of(made, tmp_path, engine, corpus, strata="language")))
-    loader = Loader(shards, weights={"code": 3.0, "prose/unknown": 1.0} if "prose/unknown" in shards.sources else {"code": 1.0})
-    code = sum(share for name, share in loader.mixture.shares.items() if name.startswith("code/"))
-    assert code / loader.mixture.total == pytest.approx(0.75 if len(loader.sources) > 2 else 1.0, abs=1e-4)
+    assert shards.sources == ["code/java", "code/python", "prose/unknown"]
+    mixture = Loader(shards, weights={"code": 3.0, "prose/unknown": 1.0}).mixture
+    shares = {name: share / mixture.total for name, share in mixture.shares.items()}
+    java, python = shards.rows("code/java"), shards.rows("code/python")
+    wanted = {"code/java": 0.75 * java / (java + python), "code/python": 0.75 * python / (java + python), "prose/unknown": 0.25}
+    assert shares == pytest.approx(wanted, abs=1e-6)
 
 
 def test_when_all_is_held_out_the_loader_says_so(made: Path, tmp_path: Path, corpus: Path, engine: Engine) -> None:
