@@ -33,6 +33,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "causal, concat": {"objectives": {"causal": 1.0}, "pack": "concat"},
     "causal, cut at lines": {"objectives": {"causal": 1.0}, "cut_at": "lines"},
     "recipe": {"objectives": {"causal": 0.5, "span_corruption": 0.5}},
+    "recipe, cut at lines": {"objectives": {"causal": 0.5, "span_corruption": 0.5}, "cut_at": "lines"},
+    "recipe, concat": {"objectives": {"causal": 0.5, "span_corruption": 0.5}, "pack": "concat"},
     "span corruption": {"objectives": {"span_corruption": 1.0}},
     "T5 spans": {"objectives": {"span_corruption": 1.0}, "span_corruption": {"variant": "t5", "max_spans": 128}},
     "fim, characters": {"objectives": {"fim": 1.0}, "fim": {"rate": 1.0}},
@@ -55,7 +57,9 @@ def main() -> None:
     arguments = parser.parse_args()
     run_dir = str(arguments.run.resolve())
     wanted = content_hashes(run_dir)
-    print(f"{'':24}{'documents':>12}{'tokens':>15}{'padding':>10}{'cut docs':>10}{'cuts':>10}{'wrong':>7}", flush=True)
+    print(
+        f"{'':24}{'documents':>12}{'tokens':>15}{'padding':>10}{'cut docs':>10}{'cuts':>10}{'at lines':>10}{'wrong':>7}", flush=True
+    )
     wrong = sum(prove(run_dir, name, arguments.context, arguments.work, wanted) for name in arguments.only)
     sys.exit(1 if wrong else 0)
 
@@ -85,12 +89,11 @@ def prove(run_dir: str, name: str, context: int, work: Path | None, wanted: dict
         right = sum(wanted.get(doc_id) == xxhash.xxh3_128_digest(content) for doc_id, content in restored_bytes(shards, table))
         shutil.rmtree(f"{folder}/shard")
     totals, strata = made.totals, made.statistics["strata"].values()
-    cuts = [sum(counts[key] for counts in strata) for key in ("cut_documents", "cuts")]
+    cuts = [sum(counts[key] for counts in strata) for key in ("cut_documents", "cuts", "cuts_at_line_ends")]
     padding = totals["padding_tokens"] / totals["tokens"]
-    wrong = len(wanted) - right
-    print(
-        f"{name:24}{totals['documents']:12,}{totals['tokens']:15,}{padding:10.4%}{cuts[0]:10,}{cuts[1]:10,}{wrong:7,}", flush=True
-    )
+    wrong, at_lines = len(wanted) - right, cuts[2] / max(1, cuts[1])
+    counts = f"{totals['documents']:12,}{totals['tokens']:15,}{padding:10.4%}{cuts[0]:10,}{cuts[1]:10,}"
+    print(f"{name:24}{counts}{at_lines:10.0%}{wrong:7,}", flush=True)
     return wrong
 
 

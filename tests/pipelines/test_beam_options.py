@@ -129,6 +129,14 @@ def test_a_busy_spark_job_server_is_named() -> None:
         raise RuntimeError(text)
 
 
+def test_a_flink_with_too_little_memory_is_told_what_to_raise() -> None:
+    text = (
+        "state FAILED: java.io.IOException: The record exceeds the maximum size of a sort buffer (current maximum: 1540096 bytes)."
+    )
+    with pytest.raises(EngineError, match=r"raise taskmanager\.memory\.managed\.size"), translated("dedup", "", remote=True):
+        raise RuntimeError(text)
+
+
 @pytest.mark.parametrize("master", ["--spark_master_url=spark://master:7077", "--flink_master=jobmanager:8081"])
 def test_beams_containers_have_no_spanmill_unless_it_is_given(master: str) -> None:
     with pytest.raises(ConfigError, match=r"Beam's own containers do not have Spanmill"):
