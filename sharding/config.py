@@ -47,8 +47,8 @@ class ShardSettings(Settings):
     line end of a row, which leaves 0.1 to 6 % of padding (docs/decisions/0014)."""
 
     window_bytes: int = Field(default=48 * 2**20, ge=1)
-    """Text that is packed together, in bytes. 48 MiB are about 15 million tokens, enough for padding under 0.02 % at 2,048 and 0.04 % at 8,192;
-    a worker needs about 10 times as much memory, and 300 MB."""
+    """Text that is packed together, in bytes. 48 MiB are about 15 million tokens, enough for padding under 0.02 % at 2,048 and under
+    0.04 % at 8,192; a worker needs about 10 times as much memory, and 300 MB."""
 
     shard_bytes: int | None = Field(default=None, ge=1)
     """Text of one shard file, in bytes; by default that of one window. Tokens of it take about two thirds as much, in 16 bits."""
