@@ -86,15 +86,8 @@ class Collection:
 
     def signature_file(self, part: int) -> str:
         """Where the signatures of a part lie."""
-        return self._file(part, "signatures")
-
-    def document_file(self, part: int) -> str:
-        """Where the DOCUMENT rows of a part lie."""
-        return self._file(part, "documents")
-
-    def _file(self, part: int, kind: str) -> str:
         place = self.places[part]
-        return join(place.corpus.signatures.folder, kind, f"{place.number:05d}.npy")
+        return join(place.corpus.signatures.folder, "signatures", f"{place.number:05d}.npy")
 
 
 @lru_cache(maxsize=8)
