@@ -21,8 +21,8 @@ from pipelines.corpus import Corpus
 from pipelines.stage import Receipt, Stage
 from pipelines.storage import read_bytes, write_bytes, write_parquet
 from tokenizer.config import TokenizerSettings
-from tokenizer.train import bytes_by_count, has_runs
-from tokenizer.words import COUNTED, count_words, merge_words
+from tokenizer.train import bytes_by_count, count_words_of
+from tokenizer.words import COUNTED, merge_words
 
 Shares = dict[str, tuple[float, float]]
 """By "source/language": the share of its text that is trained on, and the share that is measured."""
@@ -107,7 +107,7 @@ class SamplePart:
         cells = [f"{source}/{language or 'unknown'}" for source, language in zip(*_names(table), strict=True)]
         trained, measured = _chosen(keys, [self.shares[cell] for cell in cells])
         sample = self._texts(table, keys, trained)
-        words = count_words(sample, skip_runs=has_runs(self.settings.layout))
+        words = count_words_of(sample, self.settings.layout)
         self._write_words(number, words.table)
         texts = self._texts(table, keys, measured)
         noted = pa.table([pa.array([cells[row] for row in measured], pa.string()), texts], schema=MEASURED)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from numba import njit
 
 from sharding.chunks import CutAt, Cuts, Cutter, Documents, chunks_of, draw_objectives
+from sharding.copying import copy_tokens
 from sharding.made import Made, filled_rows, segments_of
 from sharding.objectives.base import Objective
 from sharding.packing import Packed, best_fit, pour
@@ -149,8 +150,7 @@ def _fill(
     start: npt.NDArray[np.int64],
 ) -> None:
     for i in range(len(row)):
-        for j in range(offsets[i + 1] - offsets[i]):
-            out[row[i], start[i] + j] = ids[offsets[i] + j]
+        copy_tokens(out[row[i]], start[i], ids, offsets[i], offsets[i + 1])
 
 
 @njit(cache=True, nogil=True)

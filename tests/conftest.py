@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("spanmill", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+settings.register_profile("thorough", parent=settings.get_profile("spanmill"), max_examples=100_000)
 settings.load_profile("spanmill")
 
 CORPORA = Path(__file__).resolve().parent.parent.parent / "shared" / "corpora"

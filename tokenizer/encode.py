@@ -21,6 +21,7 @@ import pyarrow as pa
 from tokenizers import Tokenizer
 
 from contracts.errors import InputError
+from tokenizer.digits import digits, split_at_digits
 from tokenizer.layout import HARD_TEXT, without_control_tokens
 from tokenizer.pieces import cut
 
@@ -62,7 +63,10 @@ class Encoder:
     def __post_init__(self) -> None:
         self._text_only = without_control_tokens(self.tokenizer_json)
         self._reference = Tokenizer.from_str(self._text_only)
-        self.may_cut: bool = json.loads(self._text_only)["pre_tokenizer"] == GPT2_WORDS and not _joins_words(self._text_only)
+        fields = json.loads(self._text_only)
+        words, added = fields["pre_tokenizer"], fields["added_tokens"]
+        self.may_cut: bool = words in (GPT2_WORDS, DIGITS_ALONE) and not any(map(_joins_words, added))
+        self._at_digits: bool = words == DIGITS_ALONE and not any(map(_knows_digits, added))
         self._fast: Any = None
         if self.engine == "gigatoken":
             self._renew()
@@ -82,13 +86,21 @@ class Encoder:
 
     def _encode_fast(self, text: pa.LargeStringArray) -> Encoded:
         data, offsets = text_buffers(text)
-        bounds, first = cut(data, offsets, PIECE_BYTES) if self.may_cut else (offsets, np.arange(len(offsets)))
+        bounds, first = self._pieces(data, offsets)
         ids, ends = [], [np.zeros(1, np.int64)]
         for start, stop in _slices(bounds):
             made, lengths = self._encode_pieces(data, bounds[start : stop + 1])
             ids.append(made)
             ends.append(np.cumsum(lengths) + ends[-1][-1])
         return Encoded(np.concatenate(ids) if len(ids) > 1 else ids[0], np.concatenate(ends)[first])
+
+    def _pieces(
+        self, data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Bounds of what gigatoken gets one by one, and for each document the number of its first piece (with one more at the end)."""
+        if self._at_digits:
+            return split_at_digits(data, offsets)
+        return cut(data, offsets, PIECE_BYTES) if self.may_cut else (offsets, np.arange(len(offsets)))
 
     def _encode_pieces(
         self, data: npt.NDArray[np.uint8], bounds: npt.NDArray[np.int64]
@@ -125,7 +137,7 @@ class Encoder:
     def _renew(self) -> None:
         """Makes gigatoken anew, its cache empty. No id depends on when that is."""
         self._fast = None  # its memory first
-        self._fast = _load_fast(self._text_only)
+        self._fast = _load_fast(_without_digits(self._text_only) if self._at_digits else self._text_only)
         self._since, self._resident = 0, _resident_bytes()
 
     def _encode_reference(self, text: pa.LargeStringArray) -> Encoded:
@@ -137,7 +149,10 @@ class Encoder:
 
 
 GPT2_WORDS = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-"""The pre-tokenizer for whose words tokenizer.pieces knows where a text may be cut."""
+"""The pre-tokenizer, as tokenizer.json writes it, for whose words tokenizer.pieces knows where a text may be cut."""
+
+DIGITS_ALONE = {"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": True}, GPT2_WORDS]}
+"""StarCoder's: such places are fine here too. gigatoken does not know it, so it gets the stretches between digits (tokenizer.digits)."""
 
 _SLOW = 'Set tokenizer.engine = "tokenizers" to encode with the reference, some 80 times slower.'
 
@@ -177,9 +192,19 @@ def _slices(bounds: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
         start = stop
 
 
-def _joins_words(text_only: str) -> bool:
+def _joins_words(added: dict[str, Any]) -> bool:
     """Whether an added token for text reaches from a visible character over a space or newline, or takes those behind it."""
-    return any(token["rstrip"] or re.search(r"\S[ \n]", token["content"]) for token in json.loads(text_only)["added_tokens"])
+    return added["rstrip"] or bool(re.search(r"\S[ \n]", added["content"]))
+
+
+def _knows_digits(added: dict[str, Any]) -> bool:
+    """Whether digits around an added token for text, or in it, can decide that it is found."""
+    return added["single_word"] or any(digits()[ord(character)] for character in added["content"])
+
+
+def _without_digits(text_only: str) -> str:
+    """The same tokenizer for stretches between digits."""
+    return json.dumps({**json.loads(text_only), "pre_tokenizer": GPT2_WORDS}, ensure_ascii=False)
 
 
 def _resident_bytes() -> int:

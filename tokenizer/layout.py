@@ -4,7 +4,7 @@
     starcoder    0  <|endoftext|>   1 … 18  StarCoder's tokens     then BPE tokens
 
 With GPT-2's 50,256 ordinary tokens and 881 masks the first are CodeGen2.5's published ids; the second are StarCoder's, up to the
-ordinary tokens. Both split text into words by GPT-2's pattern, so StarCoder's own rule that each digit is a token is not kept.
+ordinary tokens. Both split text into words by GPT-2's pattern; with StarCoder's each digit is a word of its own.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ def lay_out(vocab: dict[str, int], merges: list[tuple[str, str]], masks: int, la
         first = (END_OF_TEXT, *STARCODER)
         entries = {token: i for i, token in enumerate(first)} | {token: i + len(first) for token, i in vocab.items()}
     tokenizer = Tokenizer(models.BPE(vocab=entries, merges=merges))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    words = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    digits = pre_tokenizers.Digits(individual_digits=True)
+    tokenizer.pre_tokenizer = words if layout == "codegen25" else pre_tokenizers.Sequence([digits, words])
     tokenizer.decoder = decoders.ByteLevel()
     if layout == "codegen25":
         tokenizer.add_special_tokens([AddedToken(END_OF_TEXT, normalized=False, special=True)])

@@ -1,7 +1,7 @@
 """Byte-level BPE training: from counted words to a vocabulary.
 
-Words are split by GPT-2's pattern, as CodeGen2.5's are. Runs of two or more spaces or tabs are left out of training where the layout has
-tokens for them: merges spent on them would never be used.
+Words are split by GPT-2's pattern, as CodeGen2.5's are, and each digit by itself where the layout says so, as StarCoder's are. Runs of two
+or more spaces or tabs are left out of training where the layout has tokens for them: merges spent on them would never be used.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from contracts.special_tokens import Layout
 from tokenizer.config import TokenizerSettings
 from tokenizer.layout import Vocabulary, lay_out
 from tokenizer.learn import Learned, learn
-from tokenizer.words import count_words, merge_words
+from tokenizer.words import Words, count_words, merge_words
 
 Int64 = npt.NDArray[np.int64]
 
@@ -38,7 +38,7 @@ def train(texts: Iterator[str], settings: TokenizerSettings) -> Vocabulary:
     """
     tables = []
     while batch := list(islice(texts, 1024)):
-        tables.append(count_words(pa.array(batch, pa.large_string()), skip_runs=has_runs(settings.layout)).table)
+        tables.append(count_words_of(pa.array(batch, pa.large_string()), settings.layout).table)
     return train_on(merge_words(tables), settings)[0]
 
 
@@ -59,9 +59,9 @@ def train_on(words: pa.Table, settings: TokenizerSettings) -> tuple[Vocabulary, 
     return lay_out(learned.vocab, learned.merges, settings.mask_count, settings.layout), learned
 
 
-def has_runs(layout: Layout) -> bool:
-    """Whether a layout has tokens for runs of spaces and tabs."""
-    return layout == "codegen25"
+def count_words_of(text: pa.LargeStringArray, layout: Layout) -> Words:
+    """The words that a layout's vocabulary is to know."""
+    return count_words(text, skip_runs=layout == "codegen25", digits_alone=layout == "starcoder")
 
 
 def bytes_by_count(words: pa.Table) -> Int64:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from numba import njit
 
 from contracts.schemas import OBJECTIVES
+from sharding.copying import copy_tokens, put_token
 from sharding.objectives.base import Chunks, Controls, Examples, Restored, offsets_of, plain_examples
 
 CODE = OBJECTIVES.index("causal")
@@ -35,7 +36,7 @@ class Causal:
     def examples(self, chunks: Chunks) -> Examples:
         """Cost: one copy."""
         offsets = offsets_of(self.lengths(chunks))
-        ids = _copy(chunks.ids, chunks.start, chunks.stop, chunks.last, offsets, self.controls.end_of_text)
+        ids = _write(chunks.ids, chunks.start, chunks.stop, chunks.last, offsets, self.controls.end_of_text)
         return plain_examples(CODE, ids, offsets)
 
 
@@ -46,7 +47,7 @@ def restore(ids: npt.NDArray[np.uint32], controls: Controls) -> Restored:
 
 
 @njit(cache=True, nogil=True)
-def _copy(
+def _write(
     ids: npt.NDArray[np.uint32],
     start: npt.NDArray[np.int64],
     stop: npt.NDArray[np.int64],
@@ -56,10 +57,7 @@ def _copy(
 ) -> npt.NDArray[np.uint32]:
     out = np.empty(offsets[-1], np.uint32)
     for i in range(len(start)):
-        at = offsets[i]
-        for j in range(start[i], stop[i]):
-            out[at] = ids[j]
-            at += 1
+        at = copy_tokens(out, offsets[i], ids, start[i], stop[i])
         if last[i]:
-            out[at] = end_of_text
+            put_token(out, at, end_of_text)
     return out

@@ -31,6 +31,7 @@ from contracts.errors import ShardError
 from contracts.schemas import OBJECTIVES
 from contracts.settings import Settings
 from contracts.special_tokens import END_OF_MASK, SEP, mask
+from sharding.copying import copy_tokens, put_token
 from sharding.objectives import span_corruption
 from sharding.objectives.base import Chunks, Controls, Examples, Restored, offsets_of, plain_examples
 from sharding.objectives.cuts import CutPairs, CutUnit, draw_cuts, piece_texts
@@ -233,65 +234,51 @@ def _write(
     for i in range(len(chunks.start)):
         at, transformed, ends = offsets[i], c < len(parts.chunk) and parts.chunk[c] == i, chunks.last[i]
         if not transformed:
-            at = _copy(out, at, chunks.ids, chunks.start[i], chunks.stop[i])
+            at = copy_tokens(out, at, chunks.ids, chunks.start[i], chunks.stop[i])
         elif codegen2:
             at = _prefix(out, _head(out, at, chunks, i), chunks, parts, c)
-            at = _suffix(out, _put(out, at, sentinels[0]), chunks, parts, c)
-            at = _put(out, at, end_of_text) if ends else at
-            at = _middle(out, _put(out, _put(out, at, sentinels[1]), sentinels[0]), chunks, parts, c)
-            at = _put(out, at, sentinels[2])
+            at = _suffix(out, put_token(out, at, sentinels[0]), chunks, parts, c)
+            at = put_token(out, at, end_of_text) if ends else at
+            at = _middle(out, put_token(out, put_token(out, at, sentinels[1]), sentinels[0]), chunks, parts, c)
+            at = put_token(out, at, sentinels[2])
         else:
-            at = _put(out, _head(out, at, chunks, i), sentinels[0])
+            at = put_token(out, _head(out, at, chunks, i), sentinels[0])
             at = at if parts.spm[c] else _prefix(out, at, chunks, parts, c)
-            at = _suffix(out, _put(out, at, sentinels[1]), chunks, parts, c)
-            at = _put(out, at, sentinels[2])
+            at = _suffix(out, put_token(out, at, sentinels[1]), chunks, parts, c)
+            at = put_token(out, at, sentinels[2])
             at = _prefix(out, at, chunks, parts, c) if parts.spm[c] else at
             at = _middle(out, at, chunks, parts, c)
         if ends and not (transformed and codegen2):
-            _put(out, at, end_of_text)
+            put_token(out, at, end_of_text)
         c += transformed
     return out
 
 
 @njit(cache=True, nogil=True)
 def _head(out: npt.NDArray[np.uint32], at: int, chunks: Chunks, i: int) -> int:
-    return _copy(out, at, chunks.ids, chunks.start[i], chunks.start[i] + chunks.head[i])
+    return copy_tokens(out, at, chunks.ids, chunks.start[i], chunks.start[i] + chunks.head[i])
 
 
 @njit(cache=True, nogil=True)
 def _prefix(out: npt.NDArray[np.uint32], at: int, chunks: Chunks, parts: _Parts, c: int) -> int:
     i = parts.chunk[c]
-    at = _copy(out, at, chunks.ids, chunks.start[i] + chunks.head[i], parts.left[c, 0])
+    at = copy_tokens(out, at, chunks.ids, chunks.start[i] + chunks.head[i], parts.left[c, 0])
     return _piece(out, at, parts, c, 0)
 
 
 @njit(cache=True, nogil=True)
 def _middle(out: npt.NDArray[np.uint32], at: int, chunks: Chunks, parts: _Parts, c: int) -> int:
     at = _piece(out, at, parts, c, 1)
-    at = _copy(out, at, chunks.ids, parts.right[c, 0], parts.left[c, 1])
+    at = copy_tokens(out, at, chunks.ids, parts.right[c, 0], parts.left[c, 1])
     return _piece(out, at, parts, c, 2)
 
 
 @njit(cache=True, nogil=True)
 def _suffix(out: npt.NDArray[np.uint32], at: int, chunks: Chunks, parts: _Parts, c: int) -> int:
     at = _piece(out, at, parts, c, 3)
-    return _copy(out, at, chunks.ids, parts.right[c, 1], chunks.stop[parts.chunk[c]])
+    return copy_tokens(out, at, chunks.ids, parts.right[c, 1], chunks.stop[parts.chunk[c]])
 
 
 @njit(cache=True, nogil=True)
 def _piece(out: npt.NDArray[np.uint32], at: int, parts: _Parts, c: int, k: int) -> int:
-    return _copy(out, at, parts.pieces, parts.begin[c, k], parts.begin[c, k] + parts.size[c, k])
-
-
-@njit(cache=True, nogil=True)
-def _copy(out: npt.NDArray[np.uint32], at: int, ids: npt.NDArray[np.uint32], begin: int, end: int) -> int:
-    for j in range(begin, end):
-        out[at] = ids[j]
-        at += 1
-    return at
-
-
-@njit(cache=True, nogil=True)
-def _put(out: npt.NDArray[np.uint32], at: int, token: int) -> int:
-    out[at] = token
-    return at + 1
+    return copy_tokens(out, at, parts.pieces, parts.begin[c, k], parts.begin[c, k] + parts.size[c, k])

@@ -38,6 +38,7 @@ from contracts.errors import ShardError
 from contracts.schemas import OBJECTIVES
 from contracts.settings import Settings
 from contracts.special_tokens import END_OF_MASK, END_OF_TEXT, SEP, mask
+from sharding.copying import copy_tokens, put_token
 from sharding.objectives.base import Chunks, Controls, Examples, Restored, offsets_of, plain_examples
 from sharding.objectives.spans import Spans, codegen2_spans, t5_spans
 
@@ -183,27 +184,15 @@ def _write(
     for i in range(len(start)):
         at, done = offsets[i], start[i]
         for k in range(first[i], first[i + 1]):
-            at = _append(out, at, ids, done, begin[k])
-            out[at] = masks[k - first[i]]
-            at += 1
+            at = copy_tokens(out, at, ids, done, begin[k])
+            at = put_token(out, at, masks[k - first[i]])
             done = begin[k] + length[k]
-        at = _append(out, at, ids, done, stop[i])
+        at = copy_tokens(out, at, ids, done, stop[i])
         if last[i]:
-            out[at] = end_of_text
-            at += 1
-        out[at] = sep
-        at += 1
+            at = put_token(out, at, end_of_text)
+        at = put_token(out, at, sep)
         for k in range(first[i], first[i + 1]):
-            out[at] = masks[k - first[i]]
-            at = _append(out, at + 1, ids, begin[k], begin[k] + length[k])
-            out[at] = end_of_mask
-            at += 1
+            at = put_token(out, at, masks[k - first[i]])
+            at = copy_tokens(out, at, ids, begin[k], begin[k] + length[k])
+            at = put_token(out, at, end_of_mask)
     return out
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _append(out: npt.NDArray[np.uint32], at: int, ids: npt.NDArray[np.uint32], begin: int, end: int) -> int:
-    for j in range(begin, end):
-        out[at] = ids[j]
-        at += 1
-    return at

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import base64
 import os
+from functools import cache
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from contracts.errors import InputError
 from contracts.special_tokens import PUBLISHED_MASKS, STARCODER, layout_controls
 from tokenizer.config import TokenizerSettings
 from tokenizer.encode import Encoder
-from tokenizer.layout import Vocabulary, lay_out
+from tokenizer.layout import HARD_TEXT, Vocabulary, lay_out
+from tokenizer.pieces import cut
 from tokenizer.ranks import byte_alphabet, printable, read_ranks
 from tokenizer.train import train
 
@@ -105,13 +112,55 @@ def test_starcoder_has_its_tokens_first_and_no_masks_unless_asked() -> None:
 
 @pytest.mark.parametrize("engine", ["gigatoken", "tokenizers"])
 def test_starcoder_text_gives_no_control_token_and_comes_back(engine: str) -> None:
-    import pyarrow as pa
-
     made = train(iter(["    return <reponame>x\n" * 50]), TokenizerSettings(layout="starcoder", vocab_size=512))
     text = "<fim_prefix>  <|endoftext|>\t\t<reponame>é"
     ids = Encoder(made.json, engine)(pa.array([text], pa.large_string())).ids.tolist()
     assert min(ids) >= 19
     assert Tokenizer.from_str(made.json).decode(ids, skip_special_tokens=False) == text
+
+
+DIGITS = st.lists(st.sampled_from(["1", "42", "²", "Ⅷ", "٣", "x", " ", "  ", "\n", "'s", "é", "漢", ".", "-"]), max_size=20).map(
+    "".join
+)
+
+
+@given(DIGITS, st.integers(1, 20))
+@example(HARD_TEXT, 5)
+@example("", 1)
+@example("  12  34\n\n5", 3)
+def test_starcoder_digits_are_tokens_of_their_own(text: str, most: int) -> None:
+    fast, reference = starcoder_encoders()
+    ids = reference(pa.array([text], pa.large_string())).ids.tolist()
+    assert all(sum(c.isdigit() for c in token) <= 1 for token in (starcoder().id_to_token(i) for i in ids))
+    several = fast(pa.array(["7", text, "", text, "x"], pa.large_string()))
+    assert [several.ids[a:b].tolist() for a, b in pairwise(several.offsets)][1:4] == [ids, [], ids]
+    assert fast.may_cut
+    data = np.frombuffer(text.encode(), np.uint8)
+    pieces = [text.encode()[a:b].decode() for a, b in pairwise(cut(data, np.array([0, len(data)]), most)[0])]
+    assert [i for piece in pieces for i in reference(pa.array([piece], pa.large_string())).ids.tolist()] == ids
+
+
+@cache
+def starcoder_vocabulary() -> Vocabulary:
+    text = "x = 10 + 11\ny = 110 * 1011\n" * 50
+    return train(iter([text]), TokenizerSettings(layout="starcoder", vocab_size=512))
+
+
+@cache
+def starcoder() -> Tokenizer:
+    return Tokenizer.from_str(starcoder_vocabulary().json)
+
+
+@cache
+def starcoder_encoders() -> tuple[Encoder, Encoder]:
+    return Encoder(starcoder_vocabulary().json), Encoder(starcoder_vocabulary().json, "tokenizers")
+
+
+def test_digits_in_added_tokens_are_left_to_the_reference() -> None:
+    whole = Tokenizer.from_str(starcoder_vocabulary().json)
+    whole.add_tokens(["x86"])
+    with pytest.raises(InputError, match="tokenizers"):
+        Encoder(whole.to_str())
 
 
 def test_two_given_vocabularies_are_refused() -> None:

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from tokenizer.config import TokenizerSettings
 from tokenizer.learn import Learned, learn
 from tokenizer.ranks import byte_alphabet, printable
-from tokenizer.train import train_on
+from tokenizer.train import count_words_of, train_on
 from tokenizer.words import count_words, merge_words
 
 SOURCE = "".join(f"def f{i % 17}(self, x{i % 5}):\n    return self.g{i % 7}(x{i % 5}) + {i % 13}\n\n" for i in range(300))
@@ -98,7 +98,7 @@ def test_counts_beyond_32_bits_decide_as_they_are() -> None:
 
 
 def test_uses_are_those_of_encoding() -> None:
-    words = merge_words([count_words(pa.array([SOURCE], pa.large_string()), skip_runs=False).table])
+    words = merge_words([count_words_of(pa.array([SOURCE], pa.large_string()), "starcoder").table])
     made, found = train_on(words, TokenizerSettings(layout="starcoder", vocab_size=600))
     ids = Tokenizer.from_str(made.json).encode(SOURCE, add_special_tokens=False).ids
     assert np.array_equal(np.bincount(np.array(ids) - 19, minlength=len(found.uses)), found.uses)

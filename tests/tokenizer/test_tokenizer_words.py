@@ -20,6 +20,7 @@ PIECES = st.lists(
 )
 SKIPPED = pre_tokenizers.Split(Regex(r" {2,}|\t{2,}"), "removed")
 WORDS = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+DIGITS = pre_tokenizers.Digits(individual_digits=True)
 
 
 def counted(table: pa.Table) -> dict[str, int]:
@@ -28,24 +29,27 @@ def counted(table: pa.Table) -> dict[str, int]:
     return dict(zip(words, table["count"].to_pylist(), strict=True))
 
 
-def expected(texts: list[str], skip_runs: bool) -> dict[str, int]:
-    split = pre_tokenizers.Sequence([SKIPPED, WORDS]) if skip_runs else WORDS
+def expected(texts: list[str], skip_runs: bool, digits_alone: bool = False) -> dict[str, int]:
+    split = pre_tokenizers.Sequence([SKIPPED] * skip_runs + [DIGITS] * digits_alone + [WORDS])
     return Counter(word for text in texts for word, _ in split.pre_tokenize_str(text) if len(word) <= LONGEST_WORD)
 
 
-@given(st.lists(PIECES.map("".join) | st.text(max_size=50), max_size=4), st.booleans())
-@example([" ", "a ", "\n \n", "a \n b", "   \n\n  x\t\t y 're'"], True)
-def test_words_are_those_of_tokenizers(texts: list[str], skip_runs: bool) -> None:
-    found = count_words(pa.array(texts, pa.large_string()), skip_runs=skip_runs)
-    assert counted(found.table) == expected(texts, skip_runs)
+@given(st.lists(PIECES.map("".join) | st.text(max_size=50), max_size=4), st.booleans(), st.booleans())
+@example([" ", "a ", "\n \n", "a \n b", "   \n\n  x\t\t y 're'"], True, False)
+@example(["x = 1024  7\n\n 8'1s ²½Ⅷ", "1", "a  1   "], False, True)
+def test_words_are_those_of_tokenizers(texts: list[str], skip_runs: bool, digits_alone: bool) -> None:
+    found = count_words(pa.array(texts, pa.large_string()), skip_runs=skip_runs, digits_alone=digits_alone)
+    assert counted(found.table) == expected(texts, skip_runs, digits_alone)
 
 
-def test_every_character_is_of_the_class_that_tokenizers_gives_it() -> None:
+@pytest.mark.parametrize("digits_alone", [False, True])
+def test_every_character_is_of_the_class_that_tokenizers_gives_it(digits_alone: bool) -> None:
     """All of the planes that have letters, and some of the others."""
     places = [*range(0x40000), *range(0x40000, 0x110000, 64)]
     characters = [f"{chr(i)}a 1" for i in places if not 0xD800 <= i < 0xE000]
     texts = ["".join(characters[i : i + 1024]) for i in range(0, len(characters), 1024)]
-    assert counted(count_words(pa.array(texts, pa.large_string()), skip_runs=False).table) == expected(texts, False)
+    found = count_words(pa.array(texts, pa.large_string()), skip_runs=False, digits_alone=digits_alone)
+    assert counted(found.table) == expected(texts, False, digits_alone)
 
 
 def test_what_is_left_out_is_counted() -> None:
