@@ -142,7 +142,9 @@ class MakeShard:
         """One shard; no file if no document begins in its range, as in the middle of a very long one."""
         item = self._items[number]
         encode = partial(self._encode, item.epoch)
-        reader = DocumentReader(self.corpus, self.settings, COLUMNS, encode, self._encoder.may_cut, self.seed, self._forgotten)
+        reader = DocumentReader(
+            self.corpus, self.settings, COLUMNS, encode, self._encoder.places, self._vocab_size, self.seed, self._forgotten
+        )
         windows = reader.windows(item.range)
         pending = [window for window in [next(windows, None)] if window]
         if not pending:

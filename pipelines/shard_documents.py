@@ -23,8 +23,9 @@ from pipelines.marked_text import MarkedIds, marks_within
 from pipelines.shard_plan import Range, doc_ids, languages_of, strata_of, text_bytes
 from sharding.chunks import Documents
 from sharding.config import ShardSettings
+from sharding.token_ids import checked_ids
 from sharding.whereabouts import among
-from tokenizer.pieces import cut
+from tokenizer.pieces import Places, cut
 
 Int64 = npt.NDArray[np.int64]
 
@@ -53,8 +54,9 @@ class DocumentReader:
     columns: tuple[str, ...]
     """At least doc_id, text and language."""
     encode: Encode
-    may_cut: bool
-    """Whether tokenizer.pieces knows where a text may be cut for this vocabulary; if not, long documents are encoded whole."""
+    places: Places
+    """Where the vocabulary allows long documents to be cut."""
+    vocab_size: int
     seed: int
     forgotten: npt.NDArray[np.uint8]
     """uint8[n, 16], ascending: documents that must not come back; they keep their place in the ranges."""
@@ -109,7 +111,7 @@ class DocumentReader:
         offsets = np.frombuffer(text.buffers()[1], np.int64)[text.offset : text.offset + 2]
         data = np.frombuffer(text.buffers()[2], np.uint8)[offsets[0] : offsets[1]]
         whole = np.array([0, len(data)], np.int64)
-        bounds = (cut(data, whole, PIECE_BYTES)[0] if self.may_cut else whole).tolist()
+        bounds = cut(data, whole, PIECE_BYTES, self.places)[0].tolist()
         place, tokens = document.schema.get_field_index("text"), 0
         for begin, end in pairwise(bounds):
             part = pa.LargeStringArray.from_buffers(
@@ -126,9 +128,9 @@ class DocumentReader:
         n = table.num_rows
         names, language = languages_of(table)
         mixture = np.array([self.settings.mixture_of(source, name) for name in names], np.int64)[language]
-        documents = Documents(
-            encoded.ids, encoded.offsets, doc_ids(table), encoded.head, np.full(n, first), np.full(n, ends, np.bool_), mixture
-        )
+        ids = checked_ids(encoded.ids, self.vocab_size)
+        heads, firsts, last = encoded.head, np.full(n, first), np.full(n, ends, np.bool_)
+        documents = Documents(ids, encoded.offsets, doc_ids(table), heads, firsts, last, mixture)
         return Window(documents, _by_language(names, language, documents, text_bytes(table)))
 
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from contracts.schemas import OBJECTIVES
 from sharding.objectives import chat, prefix_lm
 from sharding.segments import Int32, SegmentTable, UInt8
-from sharding.shard_file import TokenIds
+from sharding.token_ids import TokenIds
 
 PADDING = OBJECTIVES.index("padding")
 

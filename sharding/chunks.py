@@ -25,6 +25,7 @@ from numba import njit
 
 from sharding.objectives.base import Chunks, Objective
 from sharding.randomness import chunk_keys, uniforms
+from sharding.token_ids import TokenIds
 
 CutAt = Literal["tokens", "lines"]
 
@@ -35,8 +36,8 @@ ROUNDS = 4
 class Documents(NamedTuple):
     """n encoded documents, or pieces of very long ones."""
 
-    ids: npt.NDArray[np.uint32]
-    """uint32[tokens]"""
+    ids: TokenIds
+    """uint16|uint32[tokens]"""
     offsets: npt.NDArray[np.int64]
     """int64[n + 1]"""
     doc_id: npt.NDArray[np.uint8]
@@ -51,7 +52,7 @@ class Documents(NamedTuple):
     """int64[n]: which of the mixtures of objectives it draws from"""
 
     @staticmethod
-    def whole(ids: npt.NDArray[np.uint32], offsets: npt.NDArray[np.int64], doc_id: npt.NDArray[np.uint8]) -> Documents:
+    def whole(ids: TokenIds, offsets: npt.NDArray[np.int64], doc_id: npt.NDArray[np.uint8]) -> Documents:
         """Documents without headers, of one mixture."""
         n = len(doc_id)
         none = np.zeros(n, np.int64)
@@ -211,7 +212,7 @@ def draw_objectives(
 
 @njit(cache=True, nogil=True)
 def _snap(
-    ids: npt.NDArray[np.uint32],
+    ids: TokenIds,
     start: npt.NDArray[np.int64],
     stop: npt.NDArray[np.int64],
     starts_character: npt.NDArray[np.bool_],

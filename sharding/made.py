@@ -22,7 +22,7 @@ class Made(NamedTuple):
     chunks: list[Chunks]
     """Of each objective, in order."""
     examples: list[Examples]
-    """Of each objective, in the order of its chunks."""
+    """Of each objective, in the order of its chunks; without their ids, which are in their rows."""
 
     def column(self, name: str) -> npt.NDArray[Any]:
         """A field of Examples, or "length", for all m chunks."""

@@ -9,7 +9,8 @@ import numpy as np
 from contracts.special_tokens import PAD
 from sharding.forgotten import Places
 from sharding.segments import Int32, Int64, SegmentTable
-from sharding.shard_file import Shard, TokenIds
+from sharding.shard_file import Shard
+from sharding.token_ids import TokenIds
 
 
 @dataclass

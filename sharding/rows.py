@@ -17,13 +17,12 @@ import numpy.typing as npt
 from numba import njit
 
 from sharding.chunks import CutAt, Cuts, Cutter, Documents, chunks_of, draw_objectives
-from sharding.copying import copy_tokens
 from sharding.made import Made, filled_rows, segments_of
 from sharding.objectives.base import Objective
 from sharding.packing import Packed, best_fit, pour
 from sharding.randomness import GOLDEN, chunk_keys, document_keys, uniforms
 from sharding.segments import SegmentTable
-from sharding.shard_file import token_dtype
+from sharding.token_ids import TokenIds, copy_tokens, token_dtype
 from sharding.window_statistics import window_statistics
 
 Pack = Literal["best-fit", "concat"]
@@ -35,7 +34,7 @@ POURED = "causal"
 class Rows(NamedTuple):
     """A window's rows."""
 
-    input_ids: npt.NDArray[Any]
+    input_ids: TokenIds
     """uint16 or uint32 [rows, context_length + 1]"""
     segments: SegmentTable
     statistics: dict[str, Any]
@@ -74,12 +73,16 @@ class RowBuilder:
         cuts, packed = self._placed(documents, keys, drawn)
         order = np.argsort(packed.row * np.int64(self.row_length) + packed.start, kind="stable")
         cuts = cuts.some(order)
-        made = self._examples(documents, keys, cuts, drawn[cuts.document])
         row, start = self._permuted(documents, keys, packed)[packed.row[order]], packed.start[order]
         input_ids = np.empty((packed.rows, self.row_length), token_dtype(self.vocab_size))
-        for number, examples in enumerate(made.examples):
+        made = Made(drawn[cuts.document], list(self.objectives), [], [])
+        for number, objective in enumerate(self.objectives.values()):
             mine = np.flatnonzero(made.objective == number)
+            chunks = chunks_of(documents, keys, cuts.some(mine))
+            examples = objective.examples(chunks)
             _fill(input_ids, examples.ids, examples.offsets, row[mine], start[mine])
+            made.chunks.append(chunks)
+            made.examples.append(examples._replace(ids=examples.ids[:0].copy()))  # they are in their rows: nothing is held twice
         filled = filled_rows(row, made.column("length"), packed.rows)
         _pad(input_ids, filled, self.padding_id)
         segments = segments_of(documents, cuts, made, row, start, filled, self.row_length)
@@ -127,11 +130,6 @@ class RowBuilder:
             length[mine] = makes.lengths(chunks_of(documents, keys, cuts.some(mine)))
         return length
 
-    def _examples(self, documents: Documents, keys: npt.NDArray[np.uint64], cuts: Cuts, objective: npt.NDArray[np.int64]) -> Made:
-        chunks = [chunks_of(documents, keys, cuts.some(objective == number)) for number in range(len(self.objectives))]
-        made = [makes.examples(each) for makes, each in zip(self.objectives.values(), chunks, strict=True)]
-        return Made(objective, list(self.objectives), chunks, made)
-
     def _permuted(self, documents: Documents, keys: npt.NDArray[np.uint64], packed: Packed) -> npt.NDArray[np.int64]:
         """int64[rows]: where each row goes. Packing leaves rows sorted by the length of their longest example: a keyed order mixes them."""
         window = np.uint64(np.sum(chunk_keys(keys, documents.first), dtype=np.uint64))
@@ -143,8 +141,8 @@ class RowBuilder:
 
 @njit(cache=True, nogil=True)
 def _fill(
-    out: npt.NDArray[Any],
-    ids: npt.NDArray[np.uint32],
+    out: TokenIds,
+    ids: TokenIds,
     offsets: npt.NDArray[np.int64],
     row: npt.NDArray[np.int64],
     start: npt.NDArray[np.int64],
@@ -154,7 +152,7 @@ def _fill(
 
 
 @njit(cache=True, nogil=True)
-def _pad(out: npt.NDArray[Any], filled: npt.NDArray[np.int64], padding_id: int) -> None:
+def _pad(out: TokenIds, filled: npt.NDArray[np.int64], padding_id: int) -> None:
     for i in range(len(out)):
         for j in range(filled[i], out.shape[1]):
             out[i, j] = padding_id

@@ -15,24 +15,16 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 
 import fsspec
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
 from contracts.errors import ShardError
-from contracts.schemas import SHARD_METADATA_KEY, shard_schema, token_type
+from contracts.schemas import SHARD_METADATA_KEY, shard_schema
 from sharding.metadata import REMEDY, ShardMetadata
 from sharding.segments import Int64, SegmentTable
-
-TokenIds = npt.NDArray[np.unsignedinteger[Any]]
-"""uint16 or uint32, by the size of the vocabulary."""
+from sharding.token_ids import TokenIds, checked_ids, token_dtype
 
 Compression = Literal["none", "zstd"]
-
-
-def token_dtype(vocab_size: int) -> np.dtype[np.unsignedinteger[Any]]:
-    """Of token ids: uint16 or uint32, as `token_type` says in Arrow's terms."""
-    return np.dtype(str(token_type(vocab_size)))
 
 
 ROWS_PER_BATCH = {"none": 1024, "zstd": 64}
@@ -104,8 +96,7 @@ def _check_ids(metadata: ShardMetadata, input_ids: TokenIds) -> None:
     width, dtype = metadata.context_length + 1, token_dtype(metadata.vocab_size)
     if input_ids.ndim != 2 or input_ids.shape[1] != width or input_ids.dtype != dtype:
         raise ValueError(f"input_ids is {input_ids.dtype}{list(input_ids.shape)}; {dtype}[rows, {width}] is needed")
-    if input_ids.size and input_ids.max() >= metadata.vocab_size:
-        raise ValueError(f"token id {input_ids.max()} is outside the vocabulary of {metadata.vocab_size}")
+    checked_ids(input_ids, metadata.vocab_size)
 
 
 def _to_batch(schema: pa.Schema, input_ids: TokenIds, segments: SegmentTable) -> pa.RecordBatch:

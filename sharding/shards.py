@@ -20,7 +20,8 @@ from sharding.forgotten import Mask
 from sharding.masked_shard import MaskedShard
 from sharding.metadata import ShardMetadata
 from sharding.segments import Int64, SegmentTable
-from sharding.shard_file import Shard, TokenIds, token_dtype, write_shard
+from sharding.shard_file import Shard, write_shard
+from sharding.token_ids import TokenIds, token_dtype
 
 __all__ = ["SegmentTable", "Shard", "ShardMetadata", "ShardSet", "TokenIds", "open_shards", "token_dtype", "write_shard"]
 

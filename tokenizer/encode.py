@@ -23,7 +23,7 @@ from tokenizers import Tokenizer
 from contracts.errors import InputError
 from tokenizer.digits import digits, split_at_digits
 from tokenizer.layout import HARD_TEXT, without_control_tokens
-from tokenizer.pieces import cut
+from tokenizer.pieces import Places, cut
 
 Engine = Literal["gigatoken", "tokenizers"]
 
@@ -65,7 +65,7 @@ class Encoder:
         self._reference = Tokenizer.from_str(self._text_only)
         fields = json.loads(self._text_only)
         words, added = fields["pre_tokenizer"], fields["added_tokens"]
-        self.may_cut: bool = words in (GPT2_WORDS, DIGITS_ALONE) and not any(map(_joins_words, added))
+        self.places: Places = _places(added) if words in (GPT2_WORDS, DIGITS_ALONE) else "nowhere"
         self._at_digits: bool = words == DIGITS_ALONE and not any(map(_knows_digits, added))
         self._fast: Any = None
         if self.engine == "gigatoken":
@@ -100,7 +100,7 @@ class Encoder:
         """Bounds of what gigatoken gets one by one, and for each document the number of its first piece (with one more at the end)."""
         if self._at_digits:
             return split_at_digits(data, offsets)
-        return cut(data, offsets, PIECE_BYTES) if self.may_cut else (offsets, np.arange(len(offsets)))
+        return cut(data, offsets, PIECE_BYTES, self.places)
 
     def _encode_pieces(
         self, data: npt.NDArray[np.uint8], bounds: npt.NDArray[np.int64]
@@ -192,9 +192,11 @@ def _slices(bounds: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
         start = stop
 
 
-def _joins_words(added: dict[str, Any]) -> bool:
-    """Whether an added token for text reaches from a visible character over a space or newline, or takes those behind it."""
-    return added["rstrip"] or bool(re.search(r"\S[ \n]", added["content"]))
+def _places(added: list[dict[str, Any]]) -> Places:
+    """Where a text may be cut without tearing an added token for text, which may hold spaces or take them along."""
+    if any(token["rstrip"] or re.search(r"\S[ \n]", token["content"]) for token in added):
+        return "nowhere"
+    return "words" if all(token["content"].isspace() and not token["single_word"] for token in added) else "spaces"
 
 
 def _knows_digits(added: dict[str, Any]) -> bool:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from contracts.errors import ShardError
 from contracts.special_tokens import END_OF_TEXT, mask
+from sharding.token_ids import TokenIds
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,8 @@ def _shown(names: Mapping[str, int], most: int = 24) -> str:
 class Chunks(NamedTuple):
     """m stretches of documents, each no longer than fits a row with its objective's control tokens."""
 
-    ids: npt.NDArray[np.uint32]
-    """uint32[tokens]: the documents' ids; chunk i is ids[start[i]:stop[i]]"""
+    ids: TokenIds
+    """uint16|uint32[tokens]: the documents' ids; chunk i is ids[start[i]:stop[i]]"""
     start: npt.NDArray[np.int64]
     """int64[m]"""
     stop: npt.NDArray[np.int64]
@@ -79,8 +80,8 @@ class Chunks(NamedTuple):
 class Examples(NamedTuple):
     """m examples, one behind the other."""
 
-    ids: npt.NDArray[np.uint32]
-    """uint32[tokens], control tokens included"""
+    ids: TokenIds
+    """[tokens], of the chunks' type, control tokens included"""
     offsets: npt.NDArray[np.int64]
     """int64[m + 1]"""
     masked: npt.NDArray[np.int32]
@@ -99,7 +100,7 @@ class Examples(NamedTuple):
     """int32[m]: tokens of text more (or, seldom, less) than the chunk has, where text was encoded anew around a cut; 0 for most"""
 
 
-def plain_examples(code: int, ids: npt.NDArray[np.uint32], offsets: npt.NDArray[np.int64]) -> Examples:
+def plain_examples(code: int, ids: TokenIds, offsets: npt.NDArray[np.int64]) -> Examples:
     """Examples of one kind whose every token is a target, with nothing masked and nothing grown."""
     m = len(offsets) - 1
     none, no_spans = np.zeros(m, np.int32), np.zeros(0, np.int32)

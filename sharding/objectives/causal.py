@@ -12,8 +12,8 @@ import numpy.typing as npt
 from numba import njit
 
 from contracts.schemas import OBJECTIVES
-from sharding.copying import copy_tokens, put_token
 from sharding.objectives.base import Chunks, Controls, Examples, Restored, offsets_of, plain_examples
+from sharding.token_ids import TokenIds, copy_tokens, put_token
 
 CODE = OBJECTIVES.index("causal")
 
@@ -48,14 +48,14 @@ def restore(ids: npt.NDArray[np.uint32], controls: Controls) -> Restored:
 
 @njit(cache=True, nogil=True)
 def _write(
-    ids: npt.NDArray[np.uint32],
+    ids: TokenIds,
     start: npt.NDArray[np.int64],
     stop: npt.NDArray[np.int64],
     last: npt.NDArray[np.bool_],
     offsets: npt.NDArray[np.int64],
     end_of_text: int,
-) -> npt.NDArray[np.uint32]:
-    out = np.empty(offsets[-1], np.uint32)
+) -> TokenIds:
+    out = np.empty(offsets[-1], ids.dtype)
     for i in range(len(start)):
         at = copy_tokens(out, offsets[i], ids, start[i], stop[i])
         if last[i]:

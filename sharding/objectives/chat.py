@@ -24,6 +24,7 @@ from contracts.schemas import OBJECTIVES
 from contracts.special_tokens import ASSISTANT, END_OF_TEXT, END_OF_TURN, SYSTEM, USER
 from sharding.objectives import causal
 from sharding.objectives.base import Chunks, Controls, Examples
+from sharding.token_ids import TokenIds
 
 CODE = OBJECTIVES.index("chat")
 
@@ -51,7 +52,7 @@ restore = causal.restore
 
 
 def answer_mask(
-    ids: npt.NDArray[np.unsignedinteger],
+    ids: TokenIds,
     start: npt.NDArray[np.int64],
     length: npt.NDArray[np.int64],
     special_ids: Mapping[str, int],
@@ -84,10 +85,10 @@ def _is_role(token: int, marks: Marks) -> bool:
 
 @njit(cache=True, nogil=True)
 def _first_targets(
-    ids: npt.NDArray[np.uint32],
+    ids: TokenIds,
     begin: npt.NDArray[np.int64],
     start: npt.NDArray[np.int64],
-    examples: npt.NDArray[np.uint32],
+    examples: TokenIds,
     offsets: npt.NDArray[np.int64],
     marks: Marks,
 ) -> npt.NDArray[np.int32]:
@@ -105,7 +106,7 @@ def _first_targets(
 
 
 @njit(cache=True, nogil=True)
-def _first_target(example: npt.NDArray[np.uint32], answering: bool, answered: bool, marks: Marks) -> int:
+def _first_target(example: TokenIds, answering: bool, answered: bool, marks: Marks) -> int:
     at = 0
     while at < len(example) and not _is_target(example[at], answering, answered, marks):
         answering, answered = _next_state(example[at], answering, answered, marks)
@@ -124,7 +125,7 @@ def _next_state(token: int, answering: bool, answered: bool, marks: Marks) -> tu
 
 @njit(cache=True, nogil=True)
 def _answer_mask(
-    ids: npt.NDArray[np.unsignedinteger],
+    ids: TokenIds,
     start: npt.NDArray[np.int64],
     length: npt.NDArray[np.int64],
     marks: Marks,

@@ -26,6 +26,7 @@ from numba import njit
 
 from sharding.objectives.text import CONTROL, ENDS_WORD, NEWLINE, STARTS_CHARACTER, STARTS_SPACE, Counts, TextTable
 from sharding.randomness import below
+from sharding.token_ids import TokenIds
 
 AGAIN = 1000
 """Added to the counter of a draw that is made once more; beyond all others."""
@@ -36,7 +37,6 @@ _CODE: dict[CutUnit, int] = {"token": _TOKEN, "character": _CHARACTER, "line": _
 
 Int64 = npt.NDArray[np.int64]
 UInt8 = npt.NDArray[np.uint8]
-UInt32 = npt.NDArray[np.uint32]
 
 
 class CutPairs(NamedTuple):
@@ -67,7 +67,7 @@ class CutPairs(NamedTuple):
 
 
 def draw_cuts(
-    ids: UInt32, first: Int64, stop: Int64, drawn: Int64, key: npt.NDArray[np.uint64], counter: int, at: CutUnit, table: TextTable
+    ids: TokenIds, first: Int64, stop: Int64, drawn: Int64, key: npt.NDArray[np.uint64], counter: int, at: CutUnit, table: TextTable
 ) -> CutPairs:
     """Two independent uniform cuts in each chunk ids[first[i]:stop[i]], edges included. Chunks begin and end between characters.
 
@@ -84,7 +84,7 @@ def draw_cuts(
     return CutPairs(*_draw(ids, first, stop, drawn, key, counter, _CODE[at], units, table.flags, table.offsets, table.data))
 
 
-def piece_texts(ids: UInt32, cuts: CutPairs, table: TextTable) -> pa.LargeStringArray:
+def piece_texts(ids: TokenIds, cuts: CutPairs, table: TextTable) -> pa.LargeStringArray:
     """The text of the four pieces of each chunk, string[4 c]."""
     offsets, data = _gather(ids, cuts.token, cuts.byte, cuts.left, cuts.right, cuts.shared, table.offsets, table.data)
     return pa.LargeStringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(data))
@@ -92,7 +92,7 @@ def piece_texts(ids: UInt32, cuts: CutPairs, table: TextTable) -> pa.LargeString
 
 @njit(cache=True, nogil=True)
 def _draw(
-    ids: UInt32,
+    ids: TokenIds,
     first: Int64,
     stop: Int64,
     drawn: Int64,
@@ -137,7 +137,7 @@ def _place(key: np.uint64, counter: int, wide: int, last: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _last_place(ids: UInt32, first: int, stop: int, at: int, units: Counts, offsets: Int64, data: UInt8) -> int:
+def _last_place(ids: TokenIds, first: int, stop: int, at: int, units: Counts, offsets: Int64, data: UInt8) -> int:
     """Places to cut at are numbered from 0 to this."""
     if at == _TOKEN:
         return stop - first
@@ -151,7 +151,7 @@ def _last_place(ids: UInt32, first: int, stop: int, at: int, units: Counts, offs
 
 
 @njit(cache=True, nogil=True)
-def _whole_character(ids: UInt32, first: int, at: int, stop: int, flags: UInt8) -> int:
+def _whole_character(ids: TokenIds, first: int, at: int, stop: int, flags: UInt8) -> int:
     while first < at < stop and not flags[ids[at]] & STARTS_CHARACTER:
         at -= 1
     return at
@@ -159,7 +159,7 @@ def _whole_character(ids: UInt32, first: int, at: int, stop: int, flags: UInt8) 
 
 @njit(cache=True, nogil=True)
 def _before_character(
-    ids: UInt32, first: int, stop: int, place: int, characters: Counts, offsets: Int64, data: UInt8
+    ids: TokenIds, first: int, stop: int, place: int, characters: Counts, offsets: Int64, data: UInt8
 ) -> tuple[int, int]:
     """(token, bytes of it) before the character number `place`, or the end."""
     for j in range(first, stop):
@@ -176,7 +176,7 @@ def _before_character(
 
 @njit(cache=True, nogil=True)
 def _after_newline(
-    ids: UInt32, first: int, stop: int, place: int, newlines: Counts, offsets: Int64, data: UInt8
+    ids: TokenIds, first: int, stop: int, place: int, newlines: Counts, offsets: Int64, data: UInt8
 ) -> tuple[int, int]:
     """(token, bytes of it) behind the place-th newline; the start for 0, the end where there are not so many."""
     if place == 0:
@@ -193,7 +193,7 @@ def _after_newline(
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _is_safe(ids: UInt32, first: int, at: int, stop: int, flags: UInt8) -> bool:
+def _is_safe(ids: TokenIds, first: int, at: int, stop: int, flags: UInt8) -> bool:
     if at <= first or at >= stop:
         return True
     before, after = flags[ids[at - 1]], flags[ids[at]]
@@ -201,14 +201,14 @@ def _is_safe(ids: UInt32, first: int, at: int, stop: int, flags: UInt8) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def _safe_left(ids: UInt32, first: int, at: int, stop: int, flags: UInt8) -> int:
+def _safe_left(ids: TokenIds, first: int, at: int, stop: int, flags: UInt8) -> int:
     while not _is_safe(ids, first, at, stop, flags):
         at -= 1
     return at
 
 
 @njit(cache=True, nogil=True)
-def _safe_right(ids: UInt32, first: int, at: int, stop: int, flags: UInt8) -> int:
+def _safe_right(ids: TokenIds, first: int, at: int, stop: int, flags: UInt8) -> int:
     while not _is_safe(ids, first, at, stop, flags):
         at += 1
     return at
@@ -216,7 +216,7 @@ def _safe_right(ids: UInt32, first: int, at: int, stop: int, flags: UInt8) -> in
 
 @njit(cache=True, nogil=True)
 def _gather(
-    ids: UInt32,
+    ids: TokenIds,
     token: Int64,
     byte: Int64,
     left: Int64,
@@ -253,7 +253,7 @@ def _gather(
 def _spell(
     out: UInt8,
     at: int,
-    ids: UInt32,
+    ids: TokenIds,
     token: int,
     byte: int,
     end_token: int,

@@ -31,12 +31,12 @@ from contracts.errors import ShardError
 from contracts.schemas import OBJECTIVES
 from contracts.settings import Settings
 from contracts.special_tokens import END_OF_MASK, SEP, mask
-from sharding.copying import copy_tokens, put_token
 from sharding.objectives import span_corruption
 from sharding.objectives.base import Chunks, Controls, Examples, Restored, offsets_of, plain_examples
 from sharding.objectives.cuts import CutPairs, CutUnit, draw_cuts, piece_texts
 from sharding.objectives.text import Codec
 from sharding.randomness import uniforms
+from sharding.token_ids import TokenIds, copy_tokens, put_token
 
 CODE = OBJECTIVES.index("fim")
 CAUSAL = OBJECTIVES.index("causal")
@@ -140,7 +140,7 @@ class Fim:
                 break
         return parts
 
-    def _encode(self, ids: npt.NDArray[np.uint32], cuts: CutPairs) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
+    def _encode(self, ids: TokenIds, cuts: CutPairs) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
         """Ids of the pieces, and where each of the four of each chunk begins: uint32[tokens], int64[4 c + 1]."""
         if np.array_equal(cuts.left, cuts.right):  # nothing has to be encoded, as at tokens
             return np.zeros(0, np.uint32), np.zeros(4 * len(cuts.left) + 1, np.int64)
@@ -228,8 +228,8 @@ def _write(
     sentinels: npt.NDArray[np.uint32],
     codegen2: bool,
     end_of_text: int,
-) -> npt.NDArray[np.uint32]:
-    out = np.empty(offsets[-1], np.uint32)
+) -> TokenIds:
+    out = np.empty(offsets[-1], chunks.ids.dtype)
     c = 0  # the next chunk to be transformed
     for i in range(len(chunks.start)):
         at, transformed, ends = offsets[i], c < len(parts.chunk) and parts.chunk[c] == i, chunks.last[i]
@@ -255,30 +255,30 @@ def _write(
 
 
 @njit(cache=True, nogil=True)
-def _head(out: npt.NDArray[np.uint32], at: int, chunks: Chunks, i: int) -> int:
+def _head(out: TokenIds, at: int, chunks: Chunks, i: int) -> int:
     return copy_tokens(out, at, chunks.ids, chunks.start[i], chunks.start[i] + chunks.head[i])
 
 
 @njit(cache=True, nogil=True)
-def _prefix(out: npt.NDArray[np.uint32], at: int, chunks: Chunks, parts: _Parts, c: int) -> int:
+def _prefix(out: TokenIds, at: int, chunks: Chunks, parts: _Parts, c: int) -> int:
     i = parts.chunk[c]
     at = copy_tokens(out, at, chunks.ids, chunks.start[i] + chunks.head[i], parts.left[c, 0])
     return _piece(out, at, parts, c, 0)
 
 
 @njit(cache=True, nogil=True)
-def _middle(out: npt.NDArray[np.uint32], at: int, chunks: Chunks, parts: _Parts, c: int) -> int:
+def _middle(out: TokenIds, at: int, chunks: Chunks, parts: _Parts, c: int) -> int:
     at = _piece(out, at, parts, c, 1)
     at = copy_tokens(out, at, chunks.ids, parts.right[c, 0], parts.left[c, 1])
     return _piece(out, at, parts, c, 2)
 
 
 @njit(cache=True, nogil=True)
-def _suffix(out: npt.NDArray[np.uint32], at: int, chunks: Chunks, parts: _Parts, c: int) -> int:
+def _suffix(out: TokenIds, at: int, chunks: Chunks, parts: _Parts, c: int) -> int:
     at = _piece(out, at, parts, c, 3)
     return copy_tokens(out, at, chunks.ids, parts.right[c, 1], chunks.stop[parts.chunk[c]])
 
 
 @njit(cache=True, nogil=True)
-def _piece(out: npt.NDArray[np.uint32], at: int, parts: _Parts, c: int, k: int) -> int:
+def _piece(out: TokenIds, at: int, parts: _Parts, c: int, k: int) -> int:
     return copy_tokens(out, at, parts.pieces, parts.begin[c, k], parts.begin[c, k] + parts.size[c, k])

@@ -38,9 +38,9 @@ from contracts.errors import ShardError
 from contracts.schemas import OBJECTIVES
 from contracts.settings import Settings
 from contracts.special_tokens import END_OF_MASK, END_OF_TEXT, SEP, mask
-from sharding.copying import copy_tokens, put_token
 from sharding.objectives.base import Chunks, Controls, Examples, Restored, offsets_of, plain_examples
 from sharding.objectives.spans import Spans, codegen2_spans, t5_spans
+from sharding.token_ids import TokenIds, copy_tokens, put_token
 
 CODE = OBJECTIVES.index("span_corruption")
 
@@ -167,7 +167,7 @@ def restore(ids: npt.NDArray[np.uint32], controls: Controls) -> Restored:
 
 @njit(cache=True, nogil=True)
 def _write(
-    ids: npt.NDArray[np.uint32],
+    ids: TokenIds,
     start: npt.NDArray[np.int64],
     stop: npt.NDArray[np.int64],
     last: npt.NDArray[np.bool_],
@@ -179,8 +179,8 @@ def _write(
     end_of_text: int,
     sep: int,
     end_of_mask: int,
-) -> npt.NDArray[np.uint32]:
-    out = np.empty(offsets[-1], np.uint32)
+) -> TokenIds:
+    out = np.empty(offsets[-1], ids.dtype)
     for i in range(len(start)):
         at, done = offsets[i], start[i]
         for k in range(first[i], first[i + 1]):

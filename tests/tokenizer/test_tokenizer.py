@@ -176,10 +176,10 @@ def test_another_model_is_refused() -> None:
 
 
 def test_documents_are_not_cut_where_an_added_token_takes_what_is_behind_it() -> None:
-    for token, may_cut in (("<a>", True), ("漢 b", False), (AddedToken("<b>", rstrip=True), False)):
+    for token, places in (("<a>", "spaces"), ("漢 b", "nowhere"), (AddedToken("<b>", rstrip=True), "nowhere"), ("   \n", "words")):
         whole = Tokenizer.from_str(vocabulary().json)
         whole.add_tokens([token if isinstance(token, AddedToken) else AddedToken(token, normalized=False)])
-        assert Encoder(whole.to_str(), "tokenizers").may_cut == may_cut
+        assert Encoder(whole.to_str(), "tokenizers").places == places
 
 
 def test_an_end_of_text_that_is_not_marked_special_is_marked() -> None:

@@ -18,7 +18,7 @@ from tokenizer.encode import Encoder
 from tokenizer.layout import Vocabulary, lay_out
 from tokenizer.learn import learn
 from tokenizer.literals import Literals
-from tokenizer.pieces import cut
+from tokenizer.pieces import Places, cut
 from tokenizer.train import train
 
 PARTS = [
@@ -71,6 +71,10 @@ LINES = st.lists(
 ).map("".join)
 
 
+DENSE = st.lists(st.sampled_from([*"aSt7'\"_+/=", "'s", "'ll", "é", "²", "\u0301", "漢", "。", " "]), max_size=60).map("".join)
+"""Text with few spaces, as base64 and minified code have."""
+
+
 @cache
 def vocabulary() -> Vocabulary:
     return train(iter(["def f(x):\n\treturn  <mask_1> <|endoftext|>\n\n" * 40]), TokenizerSettings(vocab_size=700, masks=40))
@@ -97,11 +101,11 @@ def test_a_million_strings_of_special_token_pieces_give_no_control_token() -> No
     assert np.array_equal(fast(few).ids, reference(few).ids)
 
 
-@given(LINES, st.integers(1, 20))
-def test_cut_documents_have_the_ids_of_the_whole(text: str, most: int) -> None:
+@given(LINES | DENSE, st.integers(1, 20), st.sampled_from(["spaces", "words"]))
+def test_cut_documents_have_the_ids_of_the_whole(text: str, most: int, places: Places) -> None:
     fast, reference = encoders()
     data, offsets = np.frombuffer(text.encode(), np.uint8), np.array([0, len(text.encode())])
-    bounds, first = cut(data, offsets, most)
+    bounds, first = cut(data, offsets, most, places)
     assert first.tolist() == [0, len(bounds) - 1]
     pieces = [text.encode()[a:b].decode() for a, b in pairwise(bounds)]
     assert "".join(pieces) == text
@@ -112,11 +116,11 @@ def test_cut_documents_have_the_ids_of_the_whole(text: str, most: int) -> None:
 
 def test_long_documents_are_cut_where_words_end() -> None:
     text = b"line\n" * 100
-    bounds, first = cut(np.frombuffer(text, np.uint8), np.array([0, 3, 500]), 50)
+    bounds, first = cut(np.frombuffer(text, np.uint8), np.array([0, 3, 500]), 50, "words")
     assert np.diff(bounds).max() <= 55
     assert bounds[first].tolist() == [0, 3, 500]
     assert all(text[bound : bound + 1] == b"\n" for bound in bounds[2:-1])
-    assert cut(np.full(1000, ord("x"), np.uint8), np.array([0, 1000]), 10)[0].tolist() == [0, 1000], "a word is one piece"
+    assert cut(np.full(1000, ord("x"), np.uint8), np.array([0, 1000]), 10, "words")[0].tolist() == [0, 1000], "a word is one piece"
 
 
 @pytest.mark.parametrize(
@@ -127,13 +131,21 @@ def test_long_documents_are_cut_where_words_end() -> None:
 def test_cuts_lie_behind_visible_characters_of_any_script_and_never_behind_white_space(character: str, cut_behind: bool) -> None:
     for gap in " \n":
         text = np.frombuffer(f"{character}{gap}z".encode(), np.uint8)
-        bounds, _ = cut(text, np.array([0, len(text)]), 1)
+        bounds, _ = cut(text, np.array([0, len(text)]), 1, "spaces")
         assert bounds.tolist() == [0, *([len(text) - 2] if cut_behind else []), len(text)]
 
 
 def test_prose_without_ascii_letters_is_cut() -> None:
     text = np.frombuffer("漢字仮名交じり文、日本語の文章です。\n".encode() * 100, np.uint8)
-    assert np.diff(cut(text, np.array([0, len(text)]), 200)[0]).max() < 260
+    assert np.diff(cut(text, np.array([0, len(text)]), 200, "spaces")[0]).max() < 260
+
+
+def test_text_without_spaces_is_cut_between_words_where_no_added_token_forbids_it() -> None:
+    text = np.frombuffer(b"aGVsbG8gd29ybGQ+Zm9v/2Zvbw==" * 100, np.uint8)
+    whole = np.array([0, len(text)])
+    assert np.diff(cut(text, whole, 200, "words")[0]).max() < 220
+    assert cut(text, whole, 200, "spaces")[0].tolist() == whole.tolist()
+    assert cut(np.frombuffer(b"a b " * 100, np.uint8), np.array([0, 400]), 50, "nowhere")[0].tolist() == [0, 400]
 
 
 def test_many_small_pieces_and_renewals_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

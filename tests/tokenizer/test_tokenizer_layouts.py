@@ -134,9 +134,9 @@ def test_starcoder_digits_are_tokens_of_their_own(text: str, most: int) -> None:
     assert all(sum(c.isdigit() for c in token) <= 1 for token in (starcoder().id_to_token(i) for i in ids))
     several = fast(pa.array(["7", text, "", text, "x"], pa.large_string()))
     assert [several.ids[a:b].tolist() for a, b in pairwise(several.offsets)][1:4] == [ids, [], ids]
-    assert fast.may_cut
+    assert fast.places == "words"
     data = np.frombuffer(text.encode(), np.uint8)
-    pieces = [text.encode()[a:b].decode() for a, b in pairwise(cut(data, np.array([0, len(data)]), most)[0])]
+    pieces = [text.encode()[a:b].decode() for a, b in pairwise(cut(data, np.array([0, len(data)]), most, "words")[0])]
     assert [i for piece in pieces for i in reference(pa.array([piece], pa.large_string())).ids.tolist()] == ids
 
 
