@@ -121,9 +121,10 @@ def _tokenizer(folder: str, made: Manifest) -> Iterator[str]:
 
 
 def _shard(folder: str, made: Manifest) -> Iterator[str]:
-    """Each shard's own invariants, and counts against the manifest."""
+    """Each shard's own invariants, the epochs against one another, and counts against the manifest."""
     counts = dict.fromkeys(("rows", "tokens", "documents", "text_tokens"), 0)
     counts["text_tokens"] = -made.totals["grown_tokens"]
+    held_by: dict[str, dict[int, tuple[int, int]]] = {}
     for entry in made.files:
         try:
             shard = Shard.open(join(folder, entry.path))
@@ -136,6 +137,13 @@ def _shard(folder: str, made: Manifest) -> Iterator[str]:
         counts["tokens"] += shard.rows * (shard.metadata.context_length + 1)
         counts["documents"] += held.documents
         counts["text_tokens"] += held.text_tokens
+        epochs = held_by.setdefault(shard.metadata.source, {})
+        documents, id_sum = epochs.get(shard.metadata.epoch, (0, 0))
+        epochs[shard.metadata.epoch] = (documents + held.documents, (id_sum + held.id_sum) % 2**128)
+    for stratum, epochs in held_by.items():
+        if len(set(epochs.values())) > 1:
+            counted = ", ".join(f"epoch {epoch}: {documents:,}" for epoch, (documents, _) in sorted(epochs.items()))
+            yield f"the epochs of {stratum} do not hold the same documents ({counted} documents)"
     totals = made.totals
     yield from (
         f"{count:,} {name} in shards, the manifest says {totals[name]:,}" for name, count in counts.items() if count != totals[name]

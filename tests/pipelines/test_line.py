@@ -14,8 +14,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from made_up_corpus import recipe_values, write_corpus
-from run_the_line import QUIET, digests, run
-from tokenizers import Tokenizer
+from run_the_line import QUIET, digests, kept_texts, run, texts_of
 
 from contracts.errors import InputError, StageError
 from contracts.manifest import Manifest
@@ -29,11 +28,9 @@ from pipelines.stats import collect
 from pipelines.tables import show
 from pipelines.tokenizer import tokenizer
 from pipelines.verify import verify
-from sharding.check import documents, restored_bytes
+from sharding.check import documents
 from sharding.headers import FIELDS
-from sharding.objectives import TextTable
 from sharding.shards import Shard
-from tokenizer.token_bytes import token_bytes
 
 
 def test_every_document_is_accounted_for(made: Path) -> None:
@@ -61,17 +58,7 @@ def test_duplicates_name_their_keeper(made: Path) -> None:
 
 
 def test_rows_give_back_every_kept_document_byte_for_byte(made: Path) -> None:
-    gone = {row["doc_id"] for row in pq.read_table(made / "dedup/removals/00000.parquet").to_pylist()}
-    kept = {
-        row["doc_id"]: row["text"]
-        for path in (made / "curate/documents").iterdir()
-        for row in pq.read_table(path).to_pylist()
-        if row["doc_id"] not in gone
-    }
-    text = (made / "tokenizer/tokenizer.json").read_text()
-    table = TextTable(*token_bytes(text, Tokenizer.from_str(text).get_vocab_size()))
-    restored = restored_bytes((Shard.open(str(path)) for path in sorted((made / "shard").rglob("*.arrow"))), table)
-    assert {doc_id: content.decode() for doc_id, content in restored} == kept
+    assert texts_of(made / "shard", made) == kept_texts(made)
 
 
 def test_literal_special_tokens_stay_text(made: Path) -> None:

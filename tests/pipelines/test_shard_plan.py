@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from made_up_corpus import recipe_values
-from run_the_line import QUIET, digests, run
+from run_the_line import QUIET, digests, kept_texts, run, texts_of
 
 import pipelines.shard_documents
 from contracts.errors import ConfigError, ShardError, SpanmillError
@@ -20,8 +20,9 @@ from pipelines.shard import shard
 from pipelines.shard_plan import folder_name, plan_ranges
 from pipelines.stats import collect
 from pipelines.verify import verify
+from sharding.check import documents
 from sharding.loader import Loader
-from sharding.shards import open_shards
+from sharding.shards import Shard, open_shards
 
 
 def receipt(sizes: list[int]) -> dict:
@@ -100,6 +101,7 @@ def test_a_document_longer_than_a_piece_comes_back_whole(
     assert whole.totals["documents"] == pieces.totals["documents"]
     assert pieces.totals["rows"] > whole.totals["rows"], "windows as small as pieces are packed by themselves"
     assert problems(made, tmp_path) == []
+    assert texts_of(cut, made) == texts_of(made / "shard", made) == kept_texts(made)
 
 
 def test_strata_of_languages_and_held_out_documents(made: Path, tmp_path: Path, corpus: Path, engine: Engine) -> None:
@@ -128,6 +130,9 @@ def test_epochs_hold_the_same_documents_differently_corrupted_and_packed(
     half = len(entries) // 2
     files = [(folder / entry.path).read_bytes() for entry in entries]
     assert half > 0
+    opened = [Shard.open(str(path)) for path in sorted(folder.rglob("*.arrow"))]
+    first, second = (documents(each for each in opened if each.metadata.epoch == epoch) for epoch in range(2))
+    assert first.keys() == second.keys() == kept_texts(made).keys()
     assert len(set(files)) == len(files)
     totals = Manifest.from_json((folder / "manifest.json").read_text(), "").totals
     once = Manifest.from_json((made / "shard/manifest.json").read_text(), "").totals
@@ -148,8 +153,9 @@ WAYS: list[dict[str, object]] = [
 def test_other_ways_to_pack_are_sound(
     made: Path, tmp_path: Path, corpus: Path, engine: Engine, settings: dict[str, object]
 ) -> None:
-    shards_of(made, tmp_path, engine, corpus, **settings)
+    folder = shards_of(made, tmp_path, engine, corpus, **settings)
     assert problems(made, tmp_path) == []
+    assert texts_of(folder, made) == kept_texts(made)
 
 
 def test_objectives_of_a_language_win_over_those_of_its_source(made: Path, tmp_path: Path, corpus: Path, engine: Engine) -> None:

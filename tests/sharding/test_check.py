@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +103,11 @@ def test_every_document_comes_back_byte_for_byte(tmp_path: Path, objective: str)
     ]
     found = dict(restored_bytes(iter(shards), small().codec.table))
     assert {doc_id[0]: text.decode() for doc_id, text in found.items()} == dict(enumerate(TEXTS))
-    seen = [inspect(shard) for shard in shards]
+    few = [[i for i in everything if picked == (document_of(chunks)[i] < 4)] for picked in (True, False)]
+    seen = [inspect(write(tmp_path / f"whole{k}.arrow", chunks, examples, part)) for k, part in enumerate(few)]
     assert [problem for each in seen for problem in each.problems] == []
-    assert sum(each.documents for each in seen) == len(TEXTS)
+    assert [each.documents for each in seen] == [4, len(TEXTS) - 4]
+    assert [each.id_sum for each in seen] == [6 << 120, sum(range(4, len(TEXTS))) << 120]
     assert sum(each.text_tokens for each in seen) == len(chunks.ids) + examples.grown.sum()
     if examples.grown.any():
         assert objective in ("fim", "fim, lines", "fim, codegen2")
@@ -143,6 +146,8 @@ def test_gaps_overlaps_and_missing_ends_are_found(tmp_path: Path, objective: str
         shard = write(tmp_path / "s.arrow", chunks, examples, which)
         with pytest.raises(ShardError, match=words):
             documents([shard])
+        (problem,) = inspect(shard).problems
+        assert re.search(words, problem)
 
 
 def test_epochs_are_kept_apart(tmp_path: Path) -> None:
@@ -157,7 +162,7 @@ def test_epochs_are_kept_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["<fim_middle>", "<mask_3>", "<sep>", "<eom>", END_OF_TEXT, PAD])
 def test_what_only_objectives_write_may_not_stand_in_text(tmp_path: Path, name: str) -> None:
     chunks, examples = made("causal", encoded()[:1])
-    shard = write(tmp_path / "s.arrow", chunks, examples, [0], spoil={3: small().controls.ids[name]})
+    shard = write(tmp_path / "s.arrow", chunks, examples, list(range(len(chunks.start))), spoil={3: small().controls.ids[name]})
     assert inspect(shard).problems == [f"document {bytes(16).hex()}: a control token stands in its text"]
 
 
@@ -166,7 +171,7 @@ def test_what_only_objectives_write_may_not_stand_in_text(tmp_path: Path, name: 
 )
 def test_what_documents_hold_themselves_may(tmp_path: Path, name: str) -> None:
     chunks, examples = made("causal", encoded()[:1])
-    shard = write(tmp_path / "s.arrow", chunks, examples, [0], spoil={3: small().controls.ids[name]})
+    shard = write(tmp_path / "s.arrow", chunks, examples, list(range(len(chunks.start))), spoil={3: small().controls.ids[name]})
     assert inspect(shard).problems == []
 
 

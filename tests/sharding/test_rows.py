@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ CONTROL_IDS = {name: ORDINARY + i for i, name in enumerate([END_OF_TEXT, *contro
 VOCAB = ORDINARY + len(CONTROL_IDS)
 
 
-def builder(context_length: int = 64, epoch: int = 0, vocab_size: int = VOCAB) -> RowBuilder:
+def builder(context_length: int = 64, epoch: int = 0, vocab_size: int = VOCAB, **how: Any) -> RowBuilder:
     controls = Controls.of(CONTROL_IDS)
     return RowBuilder(
         objectives={"causal": Causal(controls), "span_corruption": SpanCorruption(SpanCorruptionSettings(max_spans=3), controls)},
@@ -36,6 +37,7 @@ def builder(context_length: int = 64, epoch: int = 0, vocab_size: int = VOCAB) -
         padding_id=CONTROL_IDS["<fim_pad>"],
         seed=5,
         epoch=epoch,
+        **how,
     )
 
 
@@ -58,11 +60,14 @@ def as_shard(rows: Rows, folder: Path, context_length: int = 64) -> Shard:
     return Shard.open(str(path))
 
 
-@given(st.lists(st.integers(0, 500), min_size=1, max_size=25), st.integers(0, 1000))
-def test_restore_gives_back_every_document(tmp_path_factory: pytest.TempPathFactory, lengths: list[int], seed: int) -> None:
+@pytest.mark.parametrize("how", [{}, {"pack": "concat"}, {"cut_at": "lines"}], ids=str)
+@given(lengths=st.lists(st.integers(0, 500), min_size=1, max_size=25), seed=st.integers(0, 1000))
+def test_restore_gives_back_every_document(
+    tmp_path_factory: pytest.TempPathFactory, how: dict[str, Any], lengths: list[int], seed: int
+) -> None:
     documents = random_documents(lengths, seed)
-    shard = as_shard(builder().build(documents), tmp_path_factory.mktemp("shard"))
-    assert inspect(shard) == ([], len(lengths), sum(lengths))
+    shard = as_shard(builder(**how).build(documents), tmp_path_factory.mktemp("shard"))
+    assert inspect(shard)[:3] == ([], len(lengths), sum(lengths))
     found = restored_documents(iter([shard]))
     assert len(found) == len(lengths)
     for i, doc_id in enumerate(documents.doc_id):
