@@ -11,7 +11,8 @@ marks and headers cost nothing more than the encoder.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contracts.errors import InputError
-from contracts.schemas import MARKS
+from contracts.schemas import MARK, MARKS
+from contracts.special_tokens import ASSISTANT, SYSTEM, USER
 from pipelines.sources.columns import offsets_and_data
 from sharding.headers import FIELDS, Headers
 from tokenizer.encode import Encoded
@@ -30,6 +32,9 @@ Int64 = npt.NDArray[np.int64]
 Ids = npt.NDArray[np.uint32]
 
 NEWLINE = "\n"
+
+ROLES = (SYSTEM, USER, ASSISTANT)
+"""Marks with which a turn of a conversation begins."""
 
 
 class MarkedIds(NamedTuple):
@@ -87,10 +92,34 @@ def with_headers(encode: Encode, encoded: Encoded, headers: Headers, control_ids
     return MarkedIds(ids, encoded.offsets + _running(head), head)
 
 
-def marks_within(marks: pa.ListArray, begin: int, end: int, *, last: bool) -> pa.ListArray:
-    """MARKS[1]: of one document's marks those of its bytes [begin, end), counted from there; if they are its last, its end too."""
-    found = [mark for mark in marks[0].as_py() if begin <= mark["at"] < end + last]
-    return pa.array([[{**mark, "at": mark["at"] - begin} for mark in found]], MARKS)
+def marks_of_pieces(marks: pa.ListArray, bounds: Int64) -> Iterator[pa.ListArray]:
+    """MARKS[1] of each piece of a document: those of its bytes [bounds[i], bounds[i + 1]), counted from there; the last has its end's too.
+
+    `marks`: MARKS[1], of the whole document.
+    """
+    found = marks.flatten()
+    at, token = np.asarray(found.field("at")), found.field("token")
+    edges = np.searchsorted(at, bounds)
+    edges[-1] = len(at)
+    for begin, (first, stop) in zip(bounds.tolist(), pairwise(edges.tolist()), strict=False):
+        of_piece = pa.StructArray.from_arrays([pa.array(at[first:stop] - begin), token[first:stop]], fields=list(MARK))
+        yield pa.ListArray.from_arrays(pa.array([0, stop - first], pa.int32()), of_piece, type=MARKS)
+
+
+def cut_at_turns(marks: pa.ListArray, size: int, most: int) -> Int64 | None:
+    """Bounds of pieces of a conversation of `size` bytes, each about `most` long; None for a document that is none.
+
+    Only the mark of a role begins a piece, so that whether an answer is being given is known from the piece alone. A turn of more than
+    `most` is one piece.
+    """
+    found = marks.flatten()
+    turns = np.asarray(found.field("at"))[np.asarray(pc.is_in(found.field("token"), pa.array(ROLES)), np.bool_)]
+    if not len(turns):
+        return None
+    bounds = [0]
+    while (following := int(np.searchsorted(turns, bounds[-1] + most))) < len(turns):
+        bounds.append(int(turns[following]))
+    return np.array([*bounds, size], np.int64)
 
 
 def _stretches(text: pa.LargeStringArray, at: Int64, document: Int64, following: Int64, before: Int64) -> pa.LargeStringArray:

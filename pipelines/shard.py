@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from contracts.errors import ConfigError, unknown_name
 from contracts.manifest import FileEntry, Manifest, digest_of
-from contracts.schemas import FORMAT_VERSION, OBJECTIVES, is_held_out, source_of
+from contracts.schemas import FORMAT_VERSION, is_held_out, source_of
 from contracts.special_tokens import PAD
 from pipelines.corpus import Committed, Corpus, column, find, find_corpus, read_checked
 from pipelines.counts import add_up
@@ -203,7 +203,7 @@ class MakeShard:
             seed=self.seed,
             epoch=item.epoch,
             config_digest=digest_of(self.stage.config),
-            objectives=list(OBJECTIVES[1:]),
+            objectives=self.settings.wanted,
         )
 
 

@@ -3,7 +3,7 @@
     range ─▶ row groups of its parts ─▶ documents that begin in it ─▶ pieces of very long ones ─▶ ids ─▶ windows of equal size
 
 A document of more than PIECE_BYTES is encoded and packed piece by piece, so memory does not grow with it. Pieces end where
-tokenizer.pieces allows it, so their ids are those of the whole document.
+tokenizer.pieces allows it, those of conversations where turns begin, so their ids are those of the whole document.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from pipelines.corpus import Corpus, column
 from pipelines.counts import add_up
-from pipelines.marked_text import MarkedIds, marks_within
+from pipelines.marked_text import MarkedIds, cut_at_turns, marks_of_pieces
 from pipelines.shard_plan import Range, doc_ids, languages_of, strata_of, text_bytes
 from sharding.chunks import Documents
 from sharding.config import ShardSettings
@@ -110,16 +110,17 @@ class DocumentReader:
         text = column(document, "text")
         offsets = np.frombuffer(text.buffers()[1], np.int64)[text.offset : text.offset + 2]
         data = np.frombuffer(text.buffers()[2], np.uint8)[offsets[0] : offsets[1]]
-        whole = np.array([0, len(data)], np.int64)
-        bounds = cut(data, whole, PIECE_BYTES, self.places)[0].tolist()
+        marks = column(document, "marks")
+        bounds = cut_at_turns(marks, len(data), PIECE_BYTES)
+        if bounds is None:
+            bounds = cut(data, np.array([0, len(data)], np.int64), PIECE_BYTES, self.places)[0]
         place, tokens = document.schema.get_field_index("text"), 0
-        for begin, end in pairwise(bounds):
+        for (begin, end), of_piece in zip(pairwise(bounds.tolist()), marks_of_pieces(marks, bounds), strict=True):
             part = pa.LargeStringArray.from_buffers(
                 1, pa.py_buffer(np.array([0, end - begin], np.int64)), pa.py_buffer(data[begin:end])
             )
             table = document.set_column(place, document.schema.field("text"), part)
-            marks = marks_within(column(document, "marks"), begin, end, last=end == len(data))
-            table = table.set_column(document.schema.get_field_index("marks"), document.schema.field("marks"), marks)
+            table = table.set_column(document.schema.get_field_index("marks"), document.schema.field("marks"), of_piece)
             window = self._window(table, source, self.encode(table, begin == 0), tokens, end == len(data))
             tokens += len(window.documents.ids)
             yield begin, window

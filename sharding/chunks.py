@@ -72,18 +72,17 @@ class Cuts(NamedTuple):
     """bool[m]: whether its document ends here"""
     drawn: npt.NDArray[np.int64]
     """int64[m]: as Chunks.drawn"""
+    length: npt.NDArray[np.int64]
+    """int64[m]: tokens of the chunk's example; -1 where nobody has asked yet"""
 
     def some(self, which: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Cuts:
         """Those at some places, or all in another order."""
-        return Cuts(self.document[which], self.start[which], self.stop[which], self.last[which], self.drawn[which])
+        return Cuts._make(column[which] for column in self)
 
     @staticmethod
     def joined(parts: Sequence[Cuts]) -> Cuts:
         """One behind the other."""
-        document, start, stop, drawn = (
-            np.concatenate([getattr(part, name) for part in parts]) for name in ("document", "start", "stop", "drawn")
-        )
-        return Cuts(document, start, stop, np.concatenate([part.last for part in parts]), drawn)
+        return Cuts._make(np.concatenate(columns) for columns in zip(*parts, strict=True))
 
 
 @dataclass(frozen=True)
@@ -119,35 +118,43 @@ class Cutter:
 
     def _of_one(self, todo: _Open, objective: Objective) -> Cuts:
         """Chunks of some documents, by turns."""
-        found = [Cuts(todo.document[:0], todo.at[:0], todo.end[:0], np.zeros(0, np.bool_), todo.end[:0])]
+        none = todo.end[:0]
+        found = [Cuts(none, none, none, np.zeros(0, np.bool_), none, none)]
         while len(todo.document):
-            whole = todo.end - todo.at <= self.row_length
-            whole[whole] = objective.lengths(todo.some(whole).chunks(todo.end[whole], todo.ends[whole])) <= self.row_length
+            length = todo.end - todo.at
+            short = length <= self.row_length
+            length[short] = objective.lengths(todo.some(short).chunks(todo.end[short], todo.ends[short]))
+            whole = length <= self.row_length
             stop, drawn, cut = todo.end.copy(), todo.end.copy(), todo.some(~whole)
-            stop[~whole] = self._stops(cut, objective)
+            stop[~whole], length[~whole] = self._stops(cut, objective)
             drawn[~whole] = stop[~whole] if self.cut_at == "lines" else self._drawn(cut)
-            found.append(Cuts(todo.document, todo.at, stop, whole & todo.ends, drawn))
+            found.append(Cuts(todo.document, todo.at, stop, whole & todo.ends, drawn, length))
             todo = todo.moved(stop).some(~whole)
         return Cuts.joined(found)
 
-    def _stops(self, todo: _Open, objective: Objective) -> npt.NDArray[np.int64]:
-        """int64[k]: where the next chunk of documents ends that do not fit. At least one token is left behind it."""
+    def _stops(self, todo: _Open, objective: Objective) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Where the next chunk of documents ends that do not fit, and how long its example is, or -1: int64[k] each.
+
+        At least one token is left behind it.
+        """
         most = todo.end - 1
         best = self._snapped(todo, np.minimum(todo.at + self.row_length - objective.overhead, most))
+        length = np.full(len(best), -1)
         if self.cut_at == "lines":
-            return best
+            return best, length
         stop, unsure = best.copy(), np.arange(len(best))
         for _ in range(ROUNDS):
             some = todo.some(unsure)
             missing = self.row_length - objective.lengths(some.chunks(stop, np.zeros(len(unsure), np.bool_), self._drawn(some)))
-            better = (missing >= 0) & (stop > best[unsure])
+            better = (missing >= 0) & (stop >= best[unsure])
             best[unsure[better]] = stop[better]
+            length[unsure[better]] = self.row_length - missing[better]
             following = self._snapped(some, np.minimum(stop + missing, most[unsure]))
             again = (following != stop) & (following > best[unsure])
             unsure, stop = unsure[again], following[again]
             if len(unsure) == 0:
                 break
-        return best
+        return best, length
 
     def _drawn(self, todo: _Open) -> npt.NDArray[np.int64]:
         """int64[k]: where the stretch ends that the next chunk's random places are drawn from."""
@@ -185,7 +192,10 @@ class _Open:
         self, stop: npt.NDArray[np.int64], last: npt.NDArray[np.bool_], drawn: npt.NDArray[np.int64] | None = None
     ) -> Chunks:
         """The chunks from here to `stop`."""
-        return chunks_of(self.documents, self.keys, Cuts(self.document, self.at, stop, last, stop if drawn is None else drawn))
+        unknown = np.full(len(stop), -1)
+        return chunks_of(
+            self.documents, self.keys, Cuts(self.document, self.at, stop, last, stop if drawn is None else drawn, unknown)
+        )
 
 
 def chunks_of(documents: Documents, keys: npt.NDArray[np.uint64], cuts: Cuts) -> Chunks:

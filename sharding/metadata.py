@@ -34,7 +34,7 @@ class ShardMetadata:
     epoch: int
     config_digest: str
     objectives: list[str]
-    """Names of the objectives that occur in the rows, without padding."""
+    """Names of the objectives that the recipe asked for. fim leaves some of its examples causal."""
 
     def to_json(self) -> bytes:
         """Canonical JSON: equal metadata gives equal bytes."""

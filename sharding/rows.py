@@ -66,7 +66,11 @@ class RowBuilder:
         return self.context_length + 1
 
     def build(self, documents: Documents) -> Rows:
-        """Rows of one window. Cost: about 15 ns a token; memory about 16 bytes a token."""
+        """Rows of one window.
+
+        Cost: about 3 ns a token with causal and span corruption at their defaults, 20 to 40 with fim at characters. Memory: beside the
+        documents the rows, and the examples of one objective at a time.
+        """
         keys = document_keys(documents.doc_id, self.seed, self.epoch)
         weights = np.array([[mixture.get(name, 0.0) for name in self.objectives] for mixture in self.mixtures])
         drawn = draw_objectives(keys, weights, documents.mixture)
@@ -116,17 +120,17 @@ class RowBuilder:
         document = poured[pieces.document]
         start = documents.offsets[document] + pieces.start
         stop = np.minimum(start + pieces.length, documents.offsets[document + 1])
-        more = Cuts(document, start, stop, stop - start < pieces.length, stop)  # what is missing is <|endoftext|>
+        more = Cuts(document, start, stop, stop - start < pieces.length, stop, pieces.length)  # what is missing is <|endoftext|>
         places = Packed(np.concatenate([packed.row, pieces.row]), np.concatenate([packed.start, pieces.row_start]), pieces.rows)
         return Cuts.joined([cuts, more]), places
 
     def _lengths(
         self, documents: Documents, keys: npt.NDArray[np.uint64], cuts: Cuts, objective: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.int64]:
-        """int64[m]: tokens of each chunk's example."""
-        length = np.zeros(len(objective), np.int64)
+        """int64[m]: tokens of each chunk's example; asked for where cutting did not have to know it."""
+        length = cuts.length.copy()
         for number, makes in enumerate(self.objectives.values()):
-            mine = np.flatnonzero(objective == number)
+            mine = np.flatnonzero((objective == number) & (length < 0))
             length[mine] = makes.lengths(chunks_of(documents, keys, cuts.some(mine)))
         return length
 

@@ -133,7 +133,7 @@ class Objective(Protocol):
         ...
 
     def lengths(self, chunks: Chunks) -> npt.NDArray[np.int64]:
-        """int64[m]: tokens of each example, exactly as `examples` would make it; for packing, which asks again and again."""
+        """int64[m]: tokens of each example, exactly as `examples` would make it; for cutting, which asks a few times a chunk."""
         ...
 
     def examples(self, chunks: Chunks) -> Examples:

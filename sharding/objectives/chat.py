@@ -59,7 +59,7 @@ def answer_mask(
 ) -> npt.NDArray[np.bool_]:
     """bool[tokens]: True but for tokens of the segments ids[start[i]:start[i] + length[i]] that are no answer.
 
-    It holds from each segment's `loss_start` on. Cost: about 2 ns a token of these segments.
+    It holds from each segment's `loss_start` on. Cost: about 1.5 ns a token of these segments.
     """
     mask: npt.NDArray[np.bool_] = _answer_mask(ids, start, length, _marks(Controls(special_ids)))
     return mask
@@ -94,10 +94,10 @@ def _first_targets(
 ) -> npt.NDArray[np.int32]:
     first = np.empty(len(start), np.int32)
     answering = answered = False
-    known = 0  # the token that the state belongs to
-    for i in range(len(start)):
-        if i == 0 or begin[i] != begin[i - 1] or start[i] < known:
-            known, answering, answered = begin[i], False, False
+    document, known = -1, 0  # what the state belongs to: the document's begin and the token
+    for i in np.argsort(start):  # chunks come in the order of rows, which may scatter those of a document
+        if begin[i] != document:
+            document, known, answering, answered = begin[i], begin[i], False, False
         for j in range(known, start[i]):
             answering, answered = _next_state(ids[j], answering, answered, marks)
         known = start[i]
@@ -131,9 +131,15 @@ def _answer_mask(
     marks: Marks,
 ) -> npt.NDArray[np.bool_]:
     mask = np.ones(len(ids), np.bool_)
+    low, high = min(marks), max(marks)
     for i in range(len(start)):
         answering = answered = True  # of what `loss_start` lets through before the first mark
-        for j in range(start[i], start[i] + length[i]):
-            mask[j] = _is_target(ids[j], answering, answered, marks)
-            answering, answered = _next_state(ids[j], answering, answered, marks)
+        of_segment, mask_of_segment = ids[start[i] : start[i] + length[i]], mask[start[i] : start[i] + length[i]]
+        for j in range(len(of_segment)):
+            token = of_segment[j]
+            if token < low or token > high:  # nearly all: no mark
+                mask_of_segment[j] = answering
+                continue
+            mask_of_segment[j] = _is_target(token, answering, answered, marks)
+            answering, answered = _next_state(token, answering, answered, marks)
     return mask

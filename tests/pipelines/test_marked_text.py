@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -10,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
+from train_in_memory import train
 
 from contracts.errors import InputError
 from contracts.special_tokens import MARKS_OF_KIND, control_tokens
-from pipelines.marked_text import MarkedIds, encode_marked, encode_with_marks, with_headers
+from pipelines.marked_text import ROLES, MarkedIds, cut_at_turns, encode_marked, encode_with_marks, marks_of_pieces, with_headers
 from pipelines.sources.marks import Mark, as_marks
 from sharding.headers import FIELDS, Headers, strip_header
 from sharding.objectives import TextTable
@@ -21,7 +23,6 @@ from tokenizer.config import TokenizerSettings
 from tokenizer.encode import Encoded, Encoder
 from tokenizer.layout import Vocabulary, without_control_tokens
 from tokenizer.token_bytes import token_bytes
-from tokenizer.train import train
 
 TOKENS = tuple(token for tokens in MARKS_OF_KIND.values() for token in tokens)
 PIECES = st.sampled_from([*control_tokens(2)[:24], "<|endoftext|>", "é🙂", "漢", "\n", " ", "x", "def f(x):\n    return x\n"])
@@ -112,6 +113,24 @@ def test_ids_are_those_of_the_pieces_and_the_text_comes_back(
         is_control = np.isin(own, list(controls))
         assert decode(own[~is_control]) == row[0]
         assert own[is_control].tolist() == [vocabulary().control_ids[token] for _, token in row[1]]
+
+
+@given(documents(), st.integers(1, 12))
+def test_conversations_are_cut_where_turns_begin(row: tuple[str, list[Mark], tuple[str, str, str], list[bool]], most: int) -> None:
+    text, marks = row[0].encode(), as_marks([row[1]])
+    bounds = cut_at_turns(marks, len(text), most)
+    if bounds is None:
+        assert not any(token in ROLES for _, token in row[1])
+        return
+    pieces = [text[begin:end].decode() for begin, end in pairwise(bounds)]
+    of_pieces = list(marks_of_pieces(marks, bounds))
+    controls = vocabulary().control_ids
+    ids = [encode_with_marks(encoder(), arrow([piece]), each, controls).ids for piece, each in zip(pieces, of_pieces, strict=True)]
+    assert np.concatenate(ids).tolist() == encode_with_marks(encoder(), arrow([row[0]]), marks, controls).ids.tolist()
+    assert all(each[0].as_py()[0]["token"] in ROLES for each in of_pieces[1:] if len(each[0]))
+    assert all(each[0].as_py()[0]["at"] == 0 for each in of_pieces[1:])
+    turns = [at for at, token in row[1] if token in ROLES]
+    assert all(not any(begin + most <= at < end for at in turns) for begin, end in pairwise(bounds))
 
 
 def test_a_golden_document() -> None:

@@ -73,7 +73,7 @@ def test_a_document_is_cut_only_if_its_example_does_not_fit(texts: list[list[int
     keys = document_keys(documents.doc_id, 0, 0)
     for i in range(len(texts)):
         end = documents.offsets[i + 1 : i + 2]
-        whole = Cuts(np.array([i]), documents.offsets[i : i + 1], end, np.array([True]), end)
+        whole = Cuts(np.array([i]), documents.offsets[i : i + 1], end, np.array([True]), end, np.array([-1]))
         fits = OBJECTIVES[drawn[i]].lengths(chunks_of(documents, keys, whole))[0] <= row_length
         assert fits == (np.sum(cuts.document == i) == 1)
 
