@@ -1,7 +1,7 @@
 """Finding documents in a run's tables: by id, by repository, among removals and decisions.
 
-There is no index: each question is one pass over the columns it needs, in row groups, several files at a time. On one core two million
-ids are looked up in 0.6 s; a hundred million are 1.6 GB to read.
+There is no index: each question is one pass over the columns it needs, in row groups, several files at a time; none if no id is asked for.
+On one core two million ids are looked up in 0.6 s; a hundred million are 1.6 GB to read.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ DESCRIBED = tuple(name for name in DOCUMENT.names if name not in ("text", "marks
 Row = dict[str, Any]
 
 
-class Test(NamedTuple):
+class Condition(NamedTuple):
     """Which rows are asked for."""
 
     column: str
     """The only column that decides."""
-    passes: Callable[[pa.ChunkedArray], pa.ChunkedArray]
+    holds: Callable[[pa.ChunkedArray], pa.ChunkedArray]
     """bool for each of its values"""
 
 
@@ -50,12 +50,12 @@ def folder_of(stage: str, run_dir: str, input_dir: str = "") -> str:
 
 def documents(curate: str, ids: Collection[bytes], stratum: str = "") -> dict[bytes, Row]:
     """What curate kept under the ids: DESCRIBED columns by id. Where all are of one stratum of shards, it is enough to read its source."""
-    return {row["doc_id"]: row for row in _rows(curate, "documents/", DESCRIBED, _has("doc_id", ids), stratum)}
+    return {row["doc_id"]: row for row in _of_ids(curate, "documents/", DESCRIBED, ids, stratum)}
 
 
 def known(curate: str, ids: Collection[bytes]) -> set[bytes]:
     """Those of the ids under which curate kept a document."""
-    return {row["doc_id"] for row in _rows(curate, "documents/", ("doc_id",), _has("doc_id", ids))}
+    return {row["doc_id"] for row in _of_ids(curate, "documents/", ("doc_id",), ids)}
 
 
 def documents_of_repos(curate: str, repos: Collection[str]) -> list[Row]:
@@ -66,12 +66,12 @@ def documents_of_repos(curate: str, repos: Collection[str]) -> list[Row]:
         here = [name for name in pc.unique(names).to_pylist() if name.casefold() in wanted]
         return pc.is_in(names, value_set=pa.array(here, pa.string()))
 
-    return list(_rows(curate, "documents/", ("doc_id", "repo"), Test("repo", of_them))) if wanted else []
+    return list(_rows(curate, "documents/", ("doc_id", "repo"), Condition("repo", of_them))) if wanted else []
 
 
 def removals(dedup: str, ids: Collection[bytes]) -> list[Row]:
     """Rows of REMOVAL of the documents that are duplicates."""
-    return list(_rows(dedup, "removals/", None, _has("doc_id", ids)))
+    return list(_of_ids(dedup, "removals/", None, ids))
 
 
 def copies_of(dedup: str, keeper: bytes) -> dict[str, int]:
@@ -84,7 +84,7 @@ def copies_of(dedup: str, keeper: bytes) -> dict[str, int]:
 
 def decisions(curate: str, ids: Collection[bytes]) -> list[Row]:
     """Rows of DECISION of documents that were not kept."""
-    return list(_rows(curate, "decisions/", None, _has("doc_id", ids)))
+    return list(_of_ids(curate, "decisions/", None, ids))
 
 
 def input_paths(curate: str, origin: str) -> list[str]:
@@ -93,13 +93,13 @@ def input_paths(curate: str, origin: str) -> list[str]:
     path = join(curate, "inputs.parquet")
     if not exists(path):
         return []
-    held = _read(path, ("input", "path"), Test("input", lambda inputs: pc.equal(inputs, digest)))
+    held = _read(path, ("input", "path"), Condition("input", lambda inputs: pc.equal(inputs, digest)))
     return sorted({str(row["path"]) for row in held})
 
 
-def _has(column: str, ids: Collection[bytes]) -> Test:
+def _has(column: str, ids: Collection[bytes]) -> Condition:
     wanted = np.frombuffer(b"".join(sorted(ids)), np.uint8).reshape(-1, 16)
-    return Test(
+    return Condition(
         column, lambda found: pa.chunked_array([pa.array(among(_id_rows(each), wanted)) for each in found.chunks], pa.bool_())
     )
 
@@ -110,33 +110,43 @@ def _id_rows(ids: pa.FixedSizeBinaryArray) -> npt.NDArray[np.uint8]:
     return held.reshape(-1, 16)
 
 
-def _rows(stage: str, folder: str, columns: Sequence[str] | None, test: Test, stratum: str = "") -> Iterator[Row]:
-    """Rows of a stage's files that pass a test, in file order."""
+def _of_ids(stage: str, folder: str, columns: Sequence[str] | None, ids: Collection[bytes], stratum: str = "") -> Iterator[Row]:
+    """Rows of the documents with the ids. Where there are none, nothing is read."""
+    return _rows(stage, folder, columns, _has("doc_id", ids), stratum) if ids else iter(())
+
+
+def _rows(stage: str, folder: str, columns: Sequence[str] | None, condition: Condition, stratum: str = "") -> Iterator[Row]:
+    """Rows of a stage's files for which a condition holds, in file order."""
     files = [entry for entry in read_manifest(stage).files if entry.path.startswith(folder)]
-    sources = {entry.stratum for entry in files} & set(stratum.split("/"))  # SOURCE, SOURCE/LANGUAGE, held-out/SOURCE …
+    sources = {entry.stratum for entry in files} & set(stratum.split("/"))  # SOURCE, SOURCE/LANGUAGE, held_out/SOURCE …
     files = [entry for entry in files if entry.stratum in sources] if sources else files
     with ThreadPoolExecutor(READERS) as readers:
-        for found in readers.map(partial(_read, columns=columns, test=test), [join(stage, entry.path) for entry in files]):
+        for found in readers.map(
+            partial(_read, columns=columns, condition=condition), [join(stage, entry.path) for entry in files]
+        ):
             yield from found
 
 
-def _read(path: str, columns: Sequence[str] | None, test: Test) -> list[Row]:
-    """Rows of one file that pass. Other columns than the tested one are read only of row groups in which some do."""
+def _read(path: str, columns: Sequence[str] | None, condition: Condition) -> list[Row]:
+    """Rows of one file for which it holds. Other columns than the one that decides are read only of row groups in which it does for some.
+
+    From a store only those columns are fetched: a request a row group for the one that decides.
+    """
     found: list[Row] = []
     try:
         with reading(path):
             fs, name = file_system(path)
-            with fs.open(name, "rb") as file:
+            with fs.open(name, "rb", cache_type="none") as file:
                 parquet = pq.ParquetFile(file)
                 for group in range(parquet.num_row_groups):
-                    found += _passing(partial(parquet.read_row_group, group, use_threads=False), columns, test)
+                    found += _passing(partial(parquet.read_row_group, group, use_threads=False), columns, condition)
     except (FileNotFoundError, pa.ArrowInvalid) as error:
         raise InputError(f"{path} cannot be read ({error}): it was removed or damaged. Make the stage again.") from None
     return found
 
 
-def _passing(read: Callable[..., pa.Table], columns: Sequence[str] | None, test: Test) -> list[Row]:
-    passed = test.passes(read(columns=[test.column])[test.column])
+def _passing(read: Callable[..., pa.Table], columns: Sequence[str] | None, condition: Condition) -> list[Row]:
+    passed = condition.holds(read(columns=[condition.column])[condition.column])
     if not pc.any(passed).as_py():
         return []
     rows: list[Row] = read(columns=list(columns) if columns else None).filter(passed).to_pylist()

@@ -20,10 +20,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from contracts.arrow_text import text_buffers
 from contracts.errors import InputError
 from contracts.schemas import MARK, MARKS
 from contracts.special_tokens import ASSISTANT, SYSTEM, USER
-from pipelines.sources.columns import offsets_and_data
 from sharding.headers import FIELDS, Headers
 from tokenizer.encode import Encoded
 
@@ -127,7 +127,7 @@ def _stretches(text: pa.LargeStringArray, at: Int64, document: Int64, following:
 
     `following`: int64[marks], the stretch that begins at each mark; `before`: int64[n + 1], marks before each document.
     """
-    offsets, data = offsets_and_data(text)
+    data, offsets = text_buffers(text)
     place = offsets[document] + at
     begins = np.empty(len(offsets) + len(at), np.int64)
     begins[np.arange(len(offsets)) + before] = offsets

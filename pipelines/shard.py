@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from contracts.errors import ConfigError, unknown_name
+from contracts.errors import ConfigError, InputError, unknown_name
 from contracts.manifest import FileEntry, Manifest, digest_of
 from contracts.schemas import FORMAT_VERSION, is_held_out, source_of
 from contracts.special_tokens import PAD
@@ -215,9 +215,15 @@ class CommitShards(Once):
     work: MakeShard
 
     def __call__(self, number: int) -> Receipt:
-        """Commits the stage."""
+        """Commits the stage. Raises InputError if there is nothing to commit."""
         items = self.work.items()
         receipts = self.stage.all_receipts("shards", len(items))
+        if not any(receipt["file"] for receipt in receipts):
+            gone = len(load(self.stage.work_path(FORGOTTEN)))
+            raise InputError(
+                f"There is no document to make shards of: dedup left {self.work.corpus.dedup.manifest.totals['kept']:,}, and {gone:,} are on "
+                "the list of forgotten ones. `spanmill stats` tells why documents were not kept."
+            )
         totals = add_up(receipt["totals"] for receipt in receipts)
         statistics = add_up(receipt["statistics"] for receipt in receipts)
         self._check_all_are_there(statistics.get("strata", {}))

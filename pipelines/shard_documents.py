@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from contracts.arrow_text import text_buffers
 from pipelines.corpus import Corpus, column
 from pipelines.counts import add_up
 from pipelines.marked_text import MarkedIds, cut_at_turns, marks_of_pieces
@@ -107,9 +108,8 @@ class DocumentReader:
 
     def _pieces(self, document: pa.Table, source: str) -> Iterator[tuple[int, Window]]:
         """(bytes before it, piece) for a long document."""
-        text = column(document, "text")
-        offsets = np.frombuffer(text.buffers()[1], np.int64)[text.offset : text.offset + 2]
-        data = np.frombuffer(text.buffers()[2], np.uint8)[offsets[0] : offsets[1]]
+        data, offsets = text_buffers(column(document, "text"))
+        data = data[offsets[0] : offsets[1]]
         marks = column(document, "marks")
         bounds = cut_at_turns(marks, len(data), PIECE_BYTES)
         if bounds is None:

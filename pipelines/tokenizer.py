@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import xxhash
 
 from contracts.errors import InputError
@@ -25,9 +26,10 @@ from pipelines.stage import Receipt, Stage
 from pipelines.storage import read_bytes, write_bytes
 from pipelines.tokenizer_report import lengths_of, report
 from pipelines.tokenizer_sample import MergeWords, SamplePart, sample_shares, word_ranges
+from tokenizer.adopt import adopt
 from tokenizer.config import TokenizerSettings
 from tokenizer.encode import Encoder
-from tokenizer.layout import Vocabulary, adopt, lay_out
+from tokenizer.layout import Vocabulary, lay_out
 from tokenizer.ranks import read_ranks
 from tokenizer.train import least_count, train_on
 
@@ -89,7 +91,7 @@ class TrainVocabulary:
         tables = []
         for number in range(self.ranges):
             table = read_columns(self.stage.work_path("words", f"{number:05d}.parquet"), ["word", "count"])
-            tables.append(table.slice(0, int(np.searchsorted(-np.asarray(table["count"]), -least, side="right"))))
+            tables.append(table.filter(pc.greater_equal(table["count"], least)))  # a copy: a slice would keep the whole table alive
         return pa.concat_tables(tables).sort_by([("count", "descending"), ("word", "ascending")])
 
 

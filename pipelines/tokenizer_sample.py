@@ -16,10 +16,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
+from contracts.arrow_text import text_buffers
 from contracts.errors import ConfigError
 from pipelines.corpus import Corpus
 from pipelines.stage import Receipt, Stage
-from pipelines.storage import read_bytes, write_bytes, write_parquet
+from pipelines.storage import write_bytes, write_parquet
+from pipelines.storage.errors import reading
+from pipelines.storage.systems import file_system, is_disk
 from tokenizer.config import TokenizerSettings
 from tokenizer.train import bytes_by_count, count_words_of
 from tokenizer.words import COUNTED, merge_words
@@ -149,14 +152,27 @@ class MergeWords:
         """One range."""
         merged, held = merge_words([]), [merge_words([])]
         for part in range(self.parts):
-            content = read_bytes(self.stage.work_path("sample", f"{part:05d}.arrow"))
-            held.append(pa.Table.from_batches([pa.ipc.open_file(pa.BufferReader(content)).get_batch(number)]))
+            path = self.stage.work_path("sample", f"{part:05d}.arrow")
+            held.append(pa.Table.from_batches([_read_batch(path, number, whole=self.ranges == 1)]))
             # Not at each part: the work would grow by the square of the parts. So it doubles the memory at most.
             if part + 1 == self.parts or sum(each.num_rows for each in held) > merged.num_rows:
                 merged, held = merge_words([merged, *held]), []
         path = self.stage.work_path("words", f"{number:05d}.parquet")
         write_parquet(path, iter(merged.cast(COUNTED).to_batches()), COUNTED)
         return {"words": merged.num_rows, "bytes_by_count": bytes_by_count(merged).tolist()}
+
+
+def _read_batch(path: str, number: int, *, whole: bool) -> pa.RecordBatch:
+    """One record batch of an Arrow file: mapped from a local disk; of a store's object its footer and that batch, in three requests.
+
+    `whole`: the batch is nearly all of the file, so that one request for all of it costs less. What is checked is what Arrow checks:
+    that the file ends with a footer, and that the batch is where the footer says. Such files of a stage's own work have no digest; they
+    appear whole or not at all (pipelines.storage).
+    """
+    with reading(path):
+        fs, name = file_system(path)
+        with pa.memory_map(name) if is_disk(fs) else fs.open(name, "rb", cache_type="all" if whole else "none") as file:
+            return pa.ipc.open_file(file).get_batch(number)
 
 
 def stretch(text: str, key: int, most: int) -> str:
@@ -186,5 +202,5 @@ def _names(table: pa.Table) -> tuple[list[str], list[str]]:
 
 
 def _size(text: pa.LargeStringArray) -> int:
-    offsets = np.frombuffer(text.buffers()[1], np.int64) if len(text) else np.zeros(1, np.int64)
-    return int(offsets[len(text)] - offsets[0])
+    _, offsets = text_buffers(text)
+    return int(offsets[-1] - offsets[0])

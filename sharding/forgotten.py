@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 from contracts.errors import ShardError
 from contracts.schemas import DOC_ID, FORMAT_VERSION, SHARD_METADATA_KEY
 from sharding.segments import Int32, Int64, UInt8, ids_to_arrow
-from sharding.shard_file import open_arrow
+from sharding.shard_file import open_arrow, read_batch
 
 MASK_PATH: Final = "forgotten/mask.arrow"
 """Below a shard stage's folder. No manifest lists it, since it comes after the commit and may grow."""
@@ -113,11 +113,11 @@ class Mask:
         """What is hidden of one shard, as views of the file; None if nothing is."""
         if shard_path not in self.batches:
             return None
-        return _places(self._reader.get_batch(self.batches[shard_path]))
+        return _places(read_batch(self._reader, self.batches[shard_path], self.path, REMEDY))
 
     def places(self) -> dict[str, Places]:
         """All that is hidden, by shard."""
-        return {path: _places(self._reader.get_batch(number)) for path, number in self.batches.items()}
+        return {path: _places(read_batch(self._reader, number, self.path, REMEDY)) for path, number in self.batches.items()}
 
 
 def mask_bytes(shards_digest: str, places: Mapping[str, Places]) -> bytes:

@@ -45,7 +45,7 @@ class SourcePlan:
     tokens: int
     """Context tokens, padding included: rows × context_length."""
     epochs: float
-    """Passes over the source's training rows."""
+    """Passes over the source's documents; several of them where the shards hold several."""
 
 
 class Loader:
@@ -69,7 +69,7 @@ class Loader:
         _check_ranks(batch_size, rank, world_size)
         self.shard_set, self.seed = shard_set, seed
         self.batch_size, self.rank, self.world_size = batch_size, rank, world_size
-        self.held_out = {source: (held_out or {}).get(source, 0) for source in shard_set.sources}
+        self.held_out = _held_out_rows(held_out or {}, shard_set)
         inside = {source: 0 if shard_set.held_out(source) else count for source, count in self.held_out.items()}
         self.mixture = Mixture(_shares(shard_set, weights, inside))
         self.sources = self.mixture.sources
@@ -162,7 +162,7 @@ class Loader:
                 share=self.mixture.shares[name] / self.mixture.total,
                 rows=rows[name],
                 tokens=rows[name] * length,
-                epochs=rows[name] / order.training,
+                epochs=order.epochs(rows[name]),
             )
             for name, order in zip(self.sources, self._orders, strict=True)
         ]
@@ -177,13 +177,40 @@ def _check_ranks(batch_size: int, rank: int, world_size: int) -> None:
         raise ConfigError(f"rank {rank} of {world_size}; 0 to {world_size - 1} is allowed.")
 
 
+def _held_out_rows(held_out: Mapping[str, int], shard_set: ShardSet) -> dict[str, int]:
+    """Rows to hold out of every stratum. Raises ConfigError for those that cannot be."""
+    for source, count in held_out.items():
+        if source not in shard_set.sources:
+            raise ConfigError(unknown_name("source in held_out", source, shard_set.sources))
+        rows, passes = shard_set.rows(source), len(shard_set.passes(source))
+        if count and passes > 1 and not shard_set.held_out(source):
+            raise ConfigError(
+                f"held_out asks for {count} rows of {source!r}, whose documents come again in its {passes} passes: only 0 is allowed. "
+                "Set shard.held_out and make the shard stage again, to evaluate on documents that are in no pass."
+            )
+        if count < 0 or (count > max(0, rows - 1) and not shard_set.held_out(source)):
+            raise ConfigError(
+                f"held_out asks for {count} rows of {source!r}, which has {rows}; 0 to {max(0, rows - 1)} is allowed, so that one is left "
+                "to train on."
+            )
+    return {source: held_out.get(source, 0) for source in shard_set.sources}
+
+
 def _by_stratum(weights: Mapping[str, float], training: Mapping[str, int]) -> dict[str, float]:
-    """Weights of strata; that of a source whose strata are its languages is dealt to them by rows. Raises ConfigError for unknown names."""
+    """Weights of strata; that of a source whose strata are its languages is dealt by rows to those that have none of their own.
+
+    Raises ConfigError for unknown names, and for a source's weight that is left with no language.
+    """
     found: dict[str, float] = {}
     for name, weight in weights.items():
-        within = {each: rows for each, rows in training.items() if each.startswith(f"{name}/") and each not in weights}
-        strata = {name: 1} if name in training else within
-        if not strata:
+        languages = [each for each in training if each.startswith(f"{name}/")]
+        strata = {name: 1} if name in training else {each: training[each] for each in languages if each not in weights}
+        if languages and not strata and weight:
+            raise ConfigError(
+                f"weight {weight} of source {name!r} has no language left to go to: {', '.join(languages)} have weights of their own. "
+                f"Leave {name!r} out, or the weights of those languages that should share it."
+            )
+        if not languages and not strata:
             raise ConfigError(unknown_name("source", name, training))
         found.update({each: weight * rows / max(1, sum(strata.values())) for each, rows in strata.items()})
     return found

@@ -53,6 +53,13 @@ class RowOrder:
             place[here] = self._epoch(epoch)(index[here])
         return self._split(place + self.held_out) if len(self._sizes) == 1 else place + self._firsts[pass_]
 
+    def epochs(self, samples: int) -> float:
+        """How often the first `samples` training samples go through the documents: whole passes, and the part of the one they end in."""
+        cycle, index = divmod(samples, self.training)
+        pass_ = int(np.searchsorted(self._firsts, index, side="right")) - 1
+        size = self._sizes[pass_]
+        return ((cycle * len(self._sizes) + pass_) * size + index - int(self._firsts[pass_])) / size
+
     def held_out_rows(self) -> Int64:
         """The rows that training never sees, int64[held_out]."""
         return self._split(np.arange(self.held_out, dtype=np.int64))

@@ -1,7 +1,11 @@
 """The committed shards of a run, by source, and the names that the other rooms use for shards.
 
-`open_shards` reads a manifest and opens nothing but the first file; every other file is opened when a row of it is first asked
-for. Start-up and memory do not grow with the corpus: a manifest entry is about 100 bytes for a shard of up to a GiB.
+`open_shards` reads the manifest and opens nothing but the first file; every other file is opened when a row of it is first asked for, in
+0.1 ms, and stays open. What grows with the corpus is small beside it:
+
+    start-up           0.6 s and 84 MiB for a manifest of 100,000 files, which are 4.6 TiB of text at 48 MiB each; 40 ms for 8,000
+    an open file       23 KiB, and 14 KiB for each of its batches that was seen: 0.14 MiB for 48 MiB of text
+    in random order    150,000 rows/s over 600 files, and 4,000 over 8,000, which are more than are open at once (one core, views of rows)
 """
 
 from __future__ import annotations
@@ -20,13 +24,19 @@ from sharding.forgotten import Mask
 from sharding.masked_shard import MaskedShard
 from sharding.metadata import ShardMetadata
 from sharding.segments import Int64, SegmentTable
-from sharding.shard_file import Shard, write_shard
+from sharding.shard_file import Shard, is_local, write_shard
 from sharding.token_ids import TokenIds, token_dtype
 
 __all__ = ["SegmentTable", "Shard", "ShardMetadata", "ShardSet", "TokenIds", "open_shards", "token_dtype", "write_shard"]
 
-MAX_OPEN_SHARDS = 256
-"""Files mapped at once; each holds a file descriptor, and 1,024 is the usual limit of a process."""
+MAX_MAPPED = 4096
+"""Files of a set on a disk that are open at once. Each is a mapping, of which a process may have 65,530, and holds no file descriptor.
+Of 48 MiB of text each, all together take 0.6 GB besides the pages that the kernel keeps for all processes."""
+
+MAX_IN_MEMORY = 256
+MAX_BYTES_IN_MEMORY = 4 * 2**30
+"""At most so many files, and bytes of files, that are open at once where that holds them in memory: from a store whole, compressed ones
+the batches that were read last."""
 
 AGREED = ("context_length", "vocab_size", "tokenizer_sha256", "special_ids")
 """What all shards of a set must have in common."""
@@ -34,7 +44,7 @@ AGREED = ("context_length", "vocab_size", "tokenizer_sha256", "special_ids")
 
 @dataclass(frozen=True)
 class Stratum:
-    """The files of one source, in manifest order, and the row at which each begins."""
+    """The files of one source, by their numbers, and the row at which each begins."""
 
     entries: list[FileEntry]
     first_rows: Int64
@@ -48,7 +58,7 @@ class Stratum:
 
 @dataclass
 class ShardSet:
-    """All shards of a stage. Rows of a source are numbered from 0 through its files in manifest order."""
+    """All shards of a stage. Rows of a source are numbered from 0 through its files, by the files' numbers."""
 
     stage_dir: str
     manifest: Manifest
@@ -59,7 +69,7 @@ class ShardSet:
     """Of the first shard; only the fields in AGREED hold for all."""
 
     def __post_init__(self) -> None:
-        self._opened = functools.lru_cache(maxsize=MAX_OPEN_SHARDS)(self._open)
+        self._opened = functools.lru_cache(maxsize=_most_open(self.stage_dir, self.manifest))(self._open)
         self.metadata = Shard.open(self._path(self.manifest.files[0])).metadata
 
     @property
@@ -74,14 +84,7 @@ class ShardSet:
 
     def passes(self, source: str) -> list[int]:
         """Rows of each pass over the documents of a source; they follow one another."""
-        stratum, epochs = self._stratum(source), int(self.manifest.config.get("epochs", 1))
-        if is_held_out(source):
-            return [stratum.rows]
-        if len(stratum.entries) % epochs:
-            raise ShardError(
-                f"{self.stage_dir}: {source!r} has {len(stratum.entries)} shards, which cannot be {epochs} passes. Make the stage again."
-            )
-        rows: list[int] = np.diff(stratum.first_rows[:: len(stratum.entries) // epochs]).tolist()
+        rows: list[int] = np.diff(self._stratum(source).first_rows[:: self._files_of_a_pass(source)]).tolist()
         return rows
 
     def rows_for_evaluation(self) -> dict[str, int]:
@@ -120,16 +123,28 @@ class ShardSet:
         if shard.rows != entry.rows or shard.metadata.source != source:
             found = f"{shard.rows} rows of source {shard.metadata.source!r}"
             raise ShardError(f"{shard.path} holds {found}; the manifest says {entry.rows} of {source!r}. Copy the folder again.")
+        epoch = int(self.manifest.config.get("epoch", 0)) + number // self._files_of_a_pass(source)
+        if shard.metadata.epoch != epoch:
+            found = f"rows of epoch {shard.metadata.epoch}; by its number those of epoch {epoch} should be there"
+            raise ShardError(f"{shard.path} holds {found}. Copy the folder again, or make the shard stage again.")
         hidden = self.mask.of(entry.path) if self.mask else None
         return MaskedShard.of(shard, hidden) if hidden else shard
 
     def _must_agree(self, shard: Shard, name: str) -> None:
         seen, allowed = getattr(shard.metadata, name), getattr(self.metadata, name)
-        if seen != allowed:
+        if seen is not allowed and seen != allowed:
             shown = "" if name == "special_ids" else f" is {seen!r}, elsewhere {allowed!r}"
             raise ShardError(
                 f"{shard.path}: {name}{shown} differs from the other shards. Do not mix shards of several runs in a folder."
             )
+
+    def _files_of_a_pass(self, source: str) -> int:
+        files, passes = len(self._stratum(source).entries), 1 if is_held_out(source) else int(self.manifest.config.get("epochs", 1))
+        if files % passes:
+            raise ShardError(
+                f"{self.stage_dir}: {source!r} has {files} shards, which cannot be {passes} passes. Make the stage again."
+            )
+        return files // passes
 
     def _stratum(self, source: str) -> Stratum:
         if source not in self.strata:
@@ -150,7 +165,7 @@ def open_shards(stage_dir: str) -> ShardSet:
     by_source: dict[str, list[FileEntry]] = {}
     for entry in manifest.files:
         by_source.setdefault(entry.stratum, []).append(entry)
-    strata = {source: Stratum(entries, _first_rows(entries)) for source, entries in by_source.items()}
+    strata = {source: _stratum_of(entries) for source, entries in by_source.items()}
     if not any(stratum.rows for stratum in strata.values()):
         raise ShardError(
             f"{stage_dir}: the manifest lists no rows. Check what the filters dropped, then make the shard stage again."
@@ -158,8 +173,17 @@ def open_shards(stage_dir: str) -> ShardSet:
     return ShardSet(stage_dir, manifest, strata, Mask.open(stage_dir, manifest.digest))
 
 
-def _first_rows(entries: list[FileEntry]) -> Int64:
-    return np.cumsum([0, *(entry.rows for entry in entries)], dtype=np.int64)
+def _most_open(stage_dir: str, manifest: Manifest) -> int:
+    if is_local(stage_dir) and manifest.config.get("compression", "none") == "none":
+        return MAX_MAPPED
+    largest = max([1, *(entry.bytes for entry in manifest.files)])
+    return max(1, min(MAX_IN_MEMORY, MAX_BYTES_IN_MEMORY // largest))
+
+
+def _stratum_of(files: list[FileEntry]) -> Stratum:
+    """Manifests sort paths as text: 10000.arrow, 100000.arrow, 10001.arrow."""
+    entries = sorted(files, key=lambda entry: (len(entry.path), entry.path))
+    return Stratum(entries, np.cumsum([0, *(entry.rows for entry in entries)], dtype=np.int64))
 
 
 def _read_manifest(stage_dir: str) -> Manifest:

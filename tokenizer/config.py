@@ -36,7 +36,7 @@ class TokenizerSettings(Settings):
     StarCoder's layout."""
 
     sample_bytes: int = Field(default=200_000_000, ge=1_000, le=100_000_000_000)
-    """Text to train on, in bytes. Workers count its words at about 50 MB/s each; one of them then trains on the counts, which takes about
+    """Text to train on, in bytes. Workers count its words at about 80 MB/s each; one of them then trains on the counts, which takes about
     1 GB of memory at most, whatever the size. Our choice."""
 
     document_bytes: int = Field(default=1_000_000, ge=1_000)

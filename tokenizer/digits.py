@@ -8,6 +8,7 @@ What is a digit it is asked itself: its Digits and the \p{N} of its regular expr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -15,28 +16,22 @@ import numpy.typing as npt
 from numba import njit
 from tokenizers import pre_tokenizers
 
-from tokenizer.utf8 import character_at
+from tokenizer.utf8 import character_at, characters_where
 
 Bytes = npt.NDArray[np.uint8]
 Int64 = npt.NDArray[np.int64]
-
-_LAST_DIGIT = 0x40000
-"""Unicode has numbers in its first four planes only."""
-
-_AT_ONCE = 2048
-"""Characters that are looked up at once: splitting takes time by the square of the pieces."""
 
 
 @cache
 def digits() -> npt.NDArray[np.bool_]:
     """bool[0x110000]: which characters are words of their own."""
-    split = pre_tokenizers.Digits(individual_digits=True)
-    found = np.zeros(0x110000, np.bool_)
-    for start in range(0, _LAST_DIGIT, _AT_ONCE):
-        known = [i for i in range(start, start + _AT_ONCE) if not 0xD800 <= i < 0xE000]
-        alone = {begin for _, (begin, end) in split.pre_tokenize_str("".join(f"a{chr(i)}" for i in known)) if end == begin + 1}
-        found[[known[place // 2] for place in alone if place % 2]] = True
-    return found
+    return characters_where(_alone)
+
+
+def _alone(characters: Sequence[str]) -> list[int]:
+    """Which of the characters are split from a letter before and after them."""
+    split = pre_tokenizers.Digits(individual_digits=True).pre_tokenize_str("".join(f"a{each}" for each in characters))
+    return [begin // 2 for _, (begin, end) in split if end == begin + 1 and begin % 2]
 
 
 def split_at_digits(data: Bytes, offsets: Int64) -> tuple[Int64, Int64]:

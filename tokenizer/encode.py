@@ -20,6 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from tokenizers import Tokenizer
 
+from contracts.arrow_text import text_buffers
 from contracts.errors import InputError
 from tokenizer.digits import digits, split_at_digits
 from tokenizer.layout import HARD_TEXT, without_control_tokens
@@ -166,13 +167,6 @@ def _load_fast(text_only: str) -> Any:
         raise InputError(f"gigatoken cannot load this tokenizer.json: {error}. {_SLOW}") from None
 
 
-def text_buffers(text: pa.LargeStringArray) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """uint8[bytes], int64[n + 1]: data and offsets of n texts, without a copy."""
-    _, offsets_buffer, data_buffer = text.buffers()
-    offsets = np.frombuffer(offsets_buffer, np.int64)[text.offset : text.offset + len(text) + 1]
-    return np.frombuffer(data_buffer, np.uint8) if data_buffer is not None else np.zeros(0, np.uint8), offsets
-
-
 def as_bytestrings(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> Any:
     """The same buffers as an awkward array of bytestrings, without a copy."""
     import awkward
@@ -193,8 +187,8 @@ def _slices(bounds: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
 
 
 def _places(added: list[dict[str, Any]]) -> Places:
-    """Where a text may be cut without tearing an added token for text, which may hold spaces or take them along."""
-    if any(token["rstrip"] or re.search(r"\S[ \n]", token["content"]) for token in added):
+    """Where a text may be cut without tearing an added token for text, which may hold spaces. None takes white space along (see adopt)."""
+    if any(re.search(r"\S[ \n]", token["content"]) for token in added):
         return "nowhere"
     return "words" if all(token["content"].isspace() and not token["single_word"] for token in added) else "spaces"
 

@@ -1,4 +1,4 @@
-"""Where special tokens stand in a vocabulary, and what becomes of a vocabulary that lacks some.
+"""Where special tokens stand in a vocabulary.
 
     codegen25    0 … n-1  BPE tokens        n  <|endoftext|>       then contracts.special_tokens.added_tokens
     starcoder    0  <|endoftext|>   1 … 18  StarCoder's tokens     then BPE tokens
@@ -49,26 +49,7 @@ def lay_out(vocab: dict[str, int], merges: list[tuple[str, str]], masks: int, la
     if layout == "codegen25":
         tokenizer.add_special_tokens([AddedToken(END_OF_TEXT, normalized=False, special=True)])
         tokenizer.add_tokens([AddedToken(run, normalized=False) for run in WHITESPACE_RUNS])
-    return _finish(tokenizer, controls)
-
-
-def adopt(text: str, where: str, masks: int, layout: Layout = "codegen25") -> Vocabulary:
-    """The vocabulary of an existing tokenizer.json; control tokens that it lacks are appended behind its last id.
-
-    Raises InputError if it is not a byte-level BPE that gives back every byte it is given, or cannot have the same ids for text when
-    control tokens are not recognised.
-    """
-    try:
-        tokenizer = Tokenizer.from_str(text)
-    except Exception as error:  # `tokenizers` raises bare Exception
-        raise InputError(f"{where} is not a tokenizer.json that `tokenizers` can load: {error}") from None
-    vocabulary = _finish(tokenizer, layout_controls(layout, masks))
-    _check_model(vocabulary, where)
-    text_only = Tokenizer.from_str(without_control_tokens(vocabulary.json))
-    _check_ids(vocabulary, text_only, where)
-    _check_lossless(vocabulary, text_only, where)
-    _check_newline(text_only, where)
-    return vocabulary
+    return finish(tokenizer, controls)
 
 
 def without_control_tokens(tokenizer_json: str) -> str:
@@ -96,7 +77,8 @@ _UNSPOKEN = "\u00ff\u00ff{}"
 """An entry that no text gives: in the byte-level alphabet U+00FF is the byte 0xFF, which UTF-8 has not got."""
 
 
-def _finish(tokenizer: Tokenizer, given: tuple[str, ...]) -> Vocabulary:
+def finish(tokenizer: Tokenizer, given: tuple[str, ...]) -> Vocabulary:
+    """With the given control tokens, appended where they are missing. Raises InputError for ids with gaps."""
     known = tokenizer.get_vocab()
     # A token of the right name that is not marked special would be recognised in text: mark all of them.
     tokenizer.add_special_tokens([AddedToken(t, normalized=False, special=True) for t in given if t in known])
@@ -116,46 +98,3 @@ HARD_TEXT = (
     + "".join(map(chr, range(256)))
 )
 """Text on which careless tokenizers lose something, and on which unequal ones differ."""
-
-
-def _check_model(vocabulary: Vocabulary, where: str) -> None:
-    if (kind := json.loads(vocabulary.json)["model"]["type"]) != "BPE":
-        raise InputError(f"{where} is a {kind} model. Spanmill needs a byte-level BPE, such as GPT-2's or StarCoder's.")
-
-
-def _check_ids(vocabulary: Vocabulary, text_only: Tokenizer, where: str) -> None:
-    """Every token for text must have the id it has in the whole tokenizer."""
-    fields = json.loads(vocabulary.json)
-    ids = fields["model"]["vocab"] | {token["content"]: token["id"] for token in fields["added_tokens"] if not token["special"]}
-    moved = [token for token, index in ids.items() if text_only.token_to_id(token) != index]
-    if moved:
-        token = moved[0]
-        raise InputError(
-            f"{where}: without its control tokens {len(moved)} tokens for text have other ids: {token!r} has {ids[token]} and would "
-            f"have {text_only.token_to_id(token)}. Put added tokens that are not special before those that are."
-        )
-
-
-def _check_newline(text_only: Tokenizer, where: str) -> None:
-    """Headers end with a newline, which readers know by the id of that byte."""
-    ids, expected = text_only.encode("\n", add_special_tokens=False).ids, text_only.token_to_id("\u010a")
-    if ids != [expected]:
-        raise InputError(
-            f"{where}: a newline by itself is encoded as {ids} and not as the token of that byte (id {expected}). Remove the added "
-            "token that stands for it."
-        )
-
-
-def _check_lossless(vocabulary: Vocabulary, text_only: Tokenizer, where: str) -> None:
-    back = text_only.decode(text_only.encode(HARD_TEXT, add_special_tokens=False).ids, skip_special_tokens=False)
-    if back != HARD_TEXT:
-        raise InputError(
-            f"{where} does not give back the text it encodes (it normalises, or lacks bytes). "
-            "Spanmill needs a byte-level BPE without a normalizer, such as GPT-2's or StarCoder's."
-        )
-    for name, control in vocabulary.control_ids.items():
-        if control in text_only.encode(name, add_special_tokens=False).ids:
-            raise InputError(
-                f"{where}: the text {name!r} is encoded as the control token itself (id {control}), because the ordinary vocabulary "
-                "holds it. Remove it and the merges that lead to it from the vocabulary."
-            )

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from contracts.arrow_text import text_buffers
+
 Int64 = npt.NDArray[np.int64]
 
 
@@ -27,14 +29,10 @@ class Literals:
 
         One pass over the buffer, about 100 MB/s; an object for each hit only.
         """
-        _, offsets_buffer, data = text.buffers()
-        if len(text) == 0 or data is None:
-            return np.zeros(0, np.int64), np.zeros(0, np.int64)
-        offsets = np.frombuffer(offsets_buffer, np.int64)[text.offset : text.offset + len(text) + 1]
-        whole = memoryview(data)
+        data, offsets = text_buffers(text)
         found = [
             (hit.start(), hit.end(), self._number.get(hit.group(), -1))
-            for hit in self._pattern.finditer(whole, int(offsets[0]), int(offsets[-1]))
+            for hit in self._pattern.finditer(data.data, int(offsets[0]), int(offsets[-1]))
         ]
         starts, stops, numbers = np.array(found, np.int64).reshape(-1, 3).T
         document = np.searchsorted(offsets, starts, side="right") - 1

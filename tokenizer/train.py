@@ -6,20 +6,20 @@ or more spaces or tabs are left out of training where the layout has tokens for 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from contracts.arrow_text import text_buffers
 from contracts.errors import InputError
 from contracts.special_tokens import Layout
 from tokenizer.config import TokenizerSettings
 from tokenizer.layout import Vocabulary, lay_out
 from tokenizer.learn import Learned, learn
-from tokenizer.words import Words, count_words, merge_words
+from tokenizer.words import Words, count_words
 
 Int64 = npt.NDArray[np.int64]
 
@@ -29,17 +29,6 @@ word five million words, 300 times as many as GPT-2's vocabulary has tokens that
 
 MOST_COUNTED = 4096
 """Words that occur more often are all alike to the rule that leaves rare ones out."""
-
-
-def train(texts: Iterator[str], settings: TokenizerSettings) -> Vocabulary:
-    """Trains on `texts`, in memory; the result depends on their multiset alone.
-
-    Raises InputError if there is no text.
-    """
-    tables = []
-    while batch := list(islice(texts, 1024)):
-        tables.append(count_words_of(pa.array(batch, pa.large_string()), settings.layout).table)
-    return train_on(merge_words(tables), settings)[0]
 
 
 def train_on(words: pa.Table, settings: TokenizerSettings) -> tuple[Vocabulary, Learned]:
@@ -53,9 +42,7 @@ def train_on(words: pa.Table, settings: TokenizerSettings) -> tuple[Vocabulary, 
     kept = words.slice(0, int(np.searchsorted(-counts, -least_count([bytes_by_count(words)]), side="right")))
     column = kept["word"].combine_chunks()
     array = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
-    data = np.frombuffer(array.buffers()[2] or b"", np.uint8)
-    offsets = np.frombuffer(array.buffers()[1], np.int64)[array.offset : array.offset + len(array) + 1]
-    learned = learn(data, offsets, counts[: kept.num_rows], settings.ordinary)
+    learned = learn(*text_buffers(array), counts[: kept.num_rows], settings.ordinary)
     return lay_out(learned.vocab, learned.merges, settings.mask_count, settings.layout), learned
 
 

@@ -4,14 +4,16 @@ r"""The words of a text and how often each occurs: what BPE is trained on.
 
     GPT-2's pattern:  's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 
-A numba kernel that walks over the Arrow buffer and counts in a hash table. What is a letter, a number or a space it learns from
+A numba kernel that walks over the Arrow buffer and counts in a hash table. It returns when the table is full, and is called again with a
+larger one: a kernel that exchanges its own tables is compiled to much slower code. What is a letter, a number or a space it learns from
 `tokenizers`, so that training and encoding agree on each character whatever Unicode version either knows.
 """
 
 from __future__ import annotations
 
-from functools import cache
-from typing import NamedTuple
+from collections.abc import Sequence
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -19,8 +21,9 @@ import numpy.typing as npt
 import pyarrow as pa
 from tokenizers import Regex, pre_tokenizers
 
+from contracts.arrow_text import text_buffers
 from tokenizer.digits import digits
-from tokenizer.utf8 import character_at
+from tokenizer.utf8 import character_at, characters_where
 
 Bytes = npt.NDArray[np.uint8]
 Int64 = npt.NDArray[np.int64]
@@ -30,6 +33,9 @@ LONGEST_WORD = 256
 """Bytes. Longer words (base64, minified data) are left out of training: no token would be won from them. Our choice."""
 
 OTHER, LETTER, NUMBER, SPACE = range(4)
+
+_ALONE = 4
+"""The class of digits that are words of their own: each ends what comes before it."""
 
 _BLANK, _TAB, _APOSTROPHE = 32, 9, 39
 
@@ -57,13 +63,16 @@ def count_words(text: pa.LargeStringArray, *, skip_runs: bool, digits_alone: boo
     `skip_runs`: leave out runs of two or more spaces or tabs, which have tokens of their own. `digits_alone`: each digit is a word, and
     what stands between two is split by itself (tokenizer.digits).
 
-    One thread, about 100 MB/s; memory: 40 bytes a distinct word.
+    One thread, about 80 MB/s of Python source in CPU time (the standard library's, repeated to 63 MB; once the kernel is compiled, which
+    takes 2 s). Memory: 48 to 96 bytes a distinct word.
     """
-    data, offsets = _buffers(text)
-    digit = digits() if digits_alone else np.zeros(0x110000, np.bool_)
-    starts, lengths, hashes, counts, blank, long_words = _count(data, offsets, character_classes(), digit, skip_runs)
-    table = pa.table([_gather(data, starts, lengths), pa.array(hashes), pa.array(counts)], schema=SCHEMA)
-    return Words(table, blank, long_words)
+    data, offsets = text_buffers(text)
+    classes = np.where(digits(), np.uint8(_ALONE), character_classes()) if digits_alone else character_classes()
+    table, at = _count(data, offsets, classes, skip_runs)
+    n = at.words
+    spelled = _gather(data, table.starts[:n], table.lengths[:n])
+    words = pa.table([spelled, pa.array(table.hashes[:n]), pa.array(table.counts[:n])], schema=SCHEMA)
+    return Words(words, at.blank_bytes, at.long_words)
 
 
 def merge_words(tables: list[pa.Table]) -> pa.Table:
@@ -77,30 +86,15 @@ def merge_words(tables: list[pa.Table]) -> pa.Table:
 def character_classes() -> Bytes:
     """uint8[0x110000]: OTHER, LETTER, NUMBER or SPACE of each character, as the regular expressions of `tokenizers` see it."""
     classes = np.full(0x110000, OTHER, np.uint8)
-    for start in range(0, _LAST_LETTER, _AT_ONCE):
-        known = [i for i in range(start, start + _AT_ONCE) if not 0xD800 <= i < 0xE000]
-        text = "".join(map(chr, known))
-        for kind, pattern in ((LETTER, r"\p{L}+"), (NUMBER, r"\p{N}+"), (SPACE, r"\s+")) if known else ():
-            inside = np.ones(len(known), np.bool_)
-            for _, (begin, end) in pre_tokenizers.Split(Regex(pattern), "removed").pre_tokenize_str(text):
-                inside[begin:end] = False
-            classes[np.array(known)[inside]] = kind
+    for kind, pattern in ((LETTER, r"\p{L}+"), (NUMBER, r"\p{N}+"), (SPACE, r"\s+")):
+        classes[characters_where(partial(_matches, pre_tokenizers.Split(Regex(pattern), "removed")))] = kind
     return classes
 
 
-_LAST_LETTER = 0x40000
-"""Unicode has letters, numbers and spaces in its first four planes only."""
-
-_AT_ONCE = 2048
-"""Characters that are looked up at once: splitting takes time by the square of the pieces."""
-
-
-def _buffers(text: pa.LargeStringArray) -> tuple[Bytes, Int64]:
-    _, offsets_buffer, data_buffer = text.buffers()
-    offsets = (
-        np.frombuffer(offsets_buffer, np.int64)[text.offset : text.offset + len(text) + 1] if len(text) else np.zeros(1, np.int64)
-    )
-    return np.frombuffer(data_buffer or b"", np.uint8), offsets
+def _matches(split: Any, characters: Sequence[str]) -> list[int]:
+    """Which of the characters `split` removes."""
+    left = [place for _, bounds in split.pre_tokenize_str("".join(characters)) for place in range(*bounds)]
+    return sorted(set(range(len(characters))).difference(left))
 
 
 def _gather(data: Bytes, starts: Int64, lengths: Int64) -> pa.LargeBinaryArray:
@@ -119,52 +113,91 @@ def _copy(data: Bytes, starts: Int64, offsets: Int64) -> Bytes:
     return out
 
 
+class _Table(NamedTuple):
+    """Distinct words, found by their hashes; with room for half as many as there are slots."""
+
+    slots: Int64
+    """Which word is there, or -1. A word stands at its hash or, if others do, behind them."""
+    starts: Int64
+    """Of each word, where it first stands in the buffer; what follows is of each word too."""
+    lengths: Int64
+    hashes: UInt64
+    counts: Int64
+
+
+class _At(NamedTuple):
+    """How far a text is counted, and what was found so far."""
+
+    document: int
+    byte: int
+    words: int
+    blank_bytes: int
+    long_words: int
+
+
+def _count(data: Bytes, offsets: Int64, classes: Bytes, skip_runs: bool) -> tuple[_Table, _At]:
+    table = _table(1 << 15)
+    at = _count_from(_At(0, int(offsets[0]), 0, 0, 0), data, offsets, classes, skip_runs, table)
+    while at.document < len(offsets) - 1:
+        table = _doubled(table)
+        at = _count_from(at, data, offsets, classes, skip_runs, table)
+    return table, at
+
+
+def _table(room: int) -> _Table:
+    starts, lengths, counts = (np.empty(room, np.int64) for _ in range(3))
+    return _Table(np.full(2 * room, -1, np.int64), starts, lengths, np.empty(room, np.uint64), counts)
+
+
+def _doubled(table: _Table) -> _Table:
+    """A table with twice the room for the words of a full one."""
+    wide = _table(2 * len(table.starts))
+    for old, new in zip(table[1:], wide[1:], strict=True):
+        new[: len(old)] = old
+    _place(wide.slots, table.hashes)
+    return wide
+
+
 @numba.njit(cache=True)
-def _count(
-    data: Bytes, offsets: Int64, classes: Bytes, digit: npt.NDArray[np.bool_], skip_runs: bool
-) -> tuple[Int64, Int64, UInt64, Int64, int, int]:  # starts, lengths, hashes, counts, bytes in runs, long words
-    slots = np.full(1 << 16, -1, np.int64)
-    starts, lengths = np.empty(1 << 15, np.int64), np.empty(1 << 15, np.int64)
-    hashes, counts = np.empty(1 << 15, np.uint64), np.empty(1 << 15, np.int64)
-    n = blank = long_words = 0
-    for document in range(len(offsets) - 1):
-        i, end = offsets[document], offsets[document + 1]
+def _count_from(at: _At, data: Bytes, offsets: Int64, classes: Bytes, skip_runs: bool, table: _Table) -> _At:
+    """Counts on, to the end of the text or till a word finds no room in the table."""
+    document, i, words, blank_bytes, long_words = at
+    while document < len(offsets) - 1:
+        end = offsets[document + 1]
         while i < end:
-            after = _run_end(data, i, end) if skip_runs else i
-            if after > i:
-                blank += after - i
-                i = after
-                continue
-            piece_end = _piece_end(data, i, end, digit, skip_runs)
-            while i < piece_end:
-                stop = _word_end(data, i, piece_end, classes)
+            if skip_runs and _begins_run(data, i, end):
+                stop = _run_end(data, i, end)
+                blank_bytes += stop - i
+            else:
+                stop = _word_end(data, i, end, classes, skip_runs)
                 if stop - i > LONGEST_WORD:
                     long_words += 1
+                elif words == len(table.starts):
+                    return _At(document, i, words, blank_bytes, long_words)
                 else:
-                    if n == len(starts):  # the table is at most half full
-                        slots = _wider(slots, hashes)
-                        starts, lengths = _doubled(starts), _doubled(lengths)
-                        hashes, counts = _doubled(hashes), _doubled(counts)
-                    n += _add(data, i, stop, n, slots, starts, lengths, hashes, counts)
-                i = stop
-    return starts[:n], lengths[:n], hashes[:n], counts[:n], blank, long_words
+                    words += _add(data, i, stop, words, table)
+            i = stop
+        document += 1
+    return _At(document, i, words, blank_bytes, long_words)
 
 
-@numba.njit(cache=True)
-def _add(
-    data: Bytes, start: int, stop: int, n: int, slots: Int64, starts: Int64, lengths: Int64, hashes: UInt64, counts: Int64
-) -> int:  # 1 for a new word
+@numba.njit(cache=True, inline="always")
+def _add(data: Bytes, start: int, stop: int, words: int, table: _Table) -> int:
+    """Counts a word; 1 if it is new."""
     value = _hash(data, start, stop)
-    mask = np.uint64(len(slots) - 1)
-    at = value & mask
-    while slots[at] >= 0:
-        word = slots[at]
-        if hashes[word] == value and lengths[word] == stop - start and _same(data, starts[word], start, stop - start):
-            counts[word] += 1
-            return 0
-        at = (at + np.uint64(1)) & mask
-    slots[at] = n
-    starts[n], lengths[n], hashes[n], counts[n] = start, stop - start, value, 1
+    mask = np.uint64(len(table.slots) - 1)
+    slot = value & mask
+    word = table.slots[slot]
+    while word >= 0 and not (
+        table.hashes[word] == value and table.lengths[word] == stop - start and _same(data, table.starts[word], start, stop - start)
+    ):
+        slot = (slot + np.uint64(1)) & mask
+        word = table.slots[slot]
+    if word >= 0:
+        table.counts[word] += 1
+        return 0
+    table.slots[slot] = words
+    table.starts[words], table.lengths[words], table.hashes[words], table.counts[words] = start, stop - start, value, 1
     return 1
 
 
@@ -186,75 +219,72 @@ def _same(data: Bytes, one: int, other: int, length: int) -> bool:
 
 
 @numba.njit(cache=True)
-def _wider(slots: Int64, hashes: UInt64) -> Int64:
-    wide = np.full(2 * len(slots), -1, np.int64)
-    mask = np.uint64(len(wide) - 1)
+def _place(slots: Int64, hashes: UInt64) -> None:
+    """Fills empty slots."""
+    mask = np.uint64(len(slots) - 1)
     for word in range(len(hashes)):
-        at = hashes[word] & mask
-        while wide[at] >= 0:
-            at = (at + np.uint64(1)) & mask
-        wide[at] = word
-    return wide
+        slot = hashes[word] & mask
+        while slots[slot] >= 0:
+            slot = (slot + np.uint64(1)) & mask
+        slots[slot] = word
 
 
-@numba.njit(cache=True)
-def _doubled(array):  # type: ignore[no-untyped-def]
-    wide = np.empty(2 * len(array), array.dtype)
-    wide[: len(array)] = array
-    return wide
+@numba.njit(cache=True, inline="always")
+def _begins_run(data: Bytes, i: int, end: int) -> bool:
+    """Whether two or more equal spaces or tabs begin at i."""
+    return i + 1 < end and data[i + 1] == data[i] and (data[i] == _BLANK or data[i] == _TAB)
 
 
 @numba.njit(cache=True)
 def _run_end(data: Bytes, i: int, end: int) -> int:
-    """Where the run of two or more equal spaces or tabs that begins at i ends; i if there is none."""
-    if i + 1 >= end or data[i + 1] != data[i] or (data[i] != _BLANK and data[i] != _TAB):
-        return i
+    """Where the run that begins at i ends."""
     stop = i + 2
     while stop < end and data[stop] == data[i]:
         stop += 1
     return stop
 
 
-@numba.njit(cache=True)
-def _piece_end(data: Bytes, i: int, end: int, digit: npt.NDArray[np.bool_], skip_runs: bool) -> int:
-    """Where the piece that begins at i ends: a digit, or what comes before the next digit or run."""
-    character, after = character_at(data, i)
-    if digit[character]:
-        return after
-    while i < end and not (skip_runs and _run_end(data, i, end) > i):
-        character, after = character_at(data, i)
-        if digit[character]:
-            break
-        i = after
-    return i
-
-
-@numba.njit(cache=True)
-def _word_end(data: Bytes, i: int, end: int, classes: Bytes) -> int:
-    """Where the word that begins at i ends, by GPT-2's pattern."""
+@numba.njit(cache=True, inline="always")
+def _word_end(data: Bytes, i: int, end: int, classes: Bytes, skip_runs: bool) -> int:
+    """Where the word that begins at i ends, by GPT-2's pattern; at a digit that is a word, and at a run that is left out, a text ends."""
     if data[i] == _APOSTROPHE:
         stop = _contraction_end(data, i, end)
         if stop > i:
             return stop
-    begin = i + 1 if data[i] == _BLANK and i + 1 < end else i
-    character, after = character_at(data, begin)
-    kind = classes[character]
-    if kind != SPACE:
-        return _class_end(data, after, end, classes, kind)[0]
-    stop, last = _class_end(data, i, end, classes, SPACE)
-    return stop if stop == end or last == i else last  # the last space before a word goes with what follows
+    kind, stop = _class_at(data, i, classes)
+    if data[i] == _BLANK and i + 1 < end:
+        following, after = _class_at(data, i + 1, classes)
+        if following != SPACE and following != _ALONE:
+            kind, stop = following, after
+    if kind == SPACE:
+        return _space_end(data, i, end, classes, skip_runs)
+    while kind != _ALONE and stop < end:
+        following, after = _class_at(data, stop, classes)
+        if following != kind:
+            break
+        stop = after
+    return stop
 
 
 @numba.njit(cache=True)
-def _class_end(data: Bytes, i: int, end: int, classes: Bytes, kind: int) -> tuple[int, int]:
-    """Where the run of characters of one class ends, and where its last character begins."""
-    last = i
-    while i < end:
-        character, after = character_at(data, i)
-        if classes[character] != kind:
-            break
-        last, i = i, after
-    return i, last
+def _space_end(data: Bytes, i: int, end: int, classes: Bytes, skip_runs: bool) -> int:
+    """Where the word of white space that begins at i ends: the last space before a word goes with what follows."""
+    last = stop = i
+    while stop < end and not (skip_runs and _begins_run(data, stop, end)):
+        following, after = _class_at(data, stop, classes)
+        if following != SPACE:
+            return stop if following == _ALONE or last == i else last
+        last, stop = stop, after
+    return stop
+
+
+@numba.njit(cache=True, inline="always")
+def _class_at(data: Bytes, i: int, classes: Bytes) -> tuple[int, int]:
+    """The class of the character at i, and where the next begins."""
+    if data[i] < 0x80:  # nearly all
+        return classes[data[i]], i + 1
+    character, after = character_at(data, i)
+    return classes[character], after
 
 
 @numba.njit(cache=True)

@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from contracts.arrow_text import text_buffers
+
 _ALNUM = 1
 _ALPHA = 2
 _LINE_BREAK = 4
@@ -37,9 +39,7 @@ class TextMetrics(NamedTuple):
 
 def text_metrics(text: pa.LargeStringArray) -> TextMetrics:
     """Metrics of each text. One pass over the bytes."""
-    _, offsets, data = text.buffers()
-    bounds = np.frombuffer(offsets, np.int64)[text.offset : text.offset + len(text) + 1] if offsets else np.zeros(1, np.int64)
-    content = np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8)
+    content, bounds = text_buffers(text)
     out = np.zeros((_N_METRICS, len(text)), np.int64)
     from pipelines.filters.text_metrics_kernel import measure
 

@@ -14,6 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from contracts.arrow_text import text_buffers
+
 
 class Problem(NamedTuple):
     """Why a row is quarantined."""
@@ -130,18 +132,11 @@ def _decodes(value: pa.Buffer) -> bool:
 
 def _holds_nul(raw: pa.LargeBinaryArray) -> npt.NDArray[np.int64]:
     """Rows with a zero byte; one pass at memory speed, and a look at the offsets where there is one."""
-    offsets, data = offsets_and_data(raw)
+    data, offsets = text_buffers(raw)
     if len(data) == 0 or data[offsets[0] : offsets[-1]].min(initial=255):
         return np.zeros(0, np.int64)
     zeros = offsets[0] + np.flatnonzero(data[offsets[0] : offsets[-1]] == 0)
     return np.unique(np.searchsorted(offsets, zeros, side="right") - 1)
-
-
-def offsets_and_data(array: pa.LargeBinaryArray | pa.LargeStringArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
-    """int64[n + 1] and uint8[...]: the buffers of a large binary or string array, without copying."""
-    _, offsets, data = array.buffers()
-    bounds = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1] if offsets else np.zeros(1, np.int64)
-    return bounds, np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8)
 
 
 def _without(

@@ -10,9 +10,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
+from contracts.arrow_text import text_buffers
 from contracts.schemas import DECISION, DOCUMENT
 from pipelines.sources.base import Input, Part, Reading
-from pipelines.sources.columns import Problem, Problems, offsets_and_data
+from pipelines.sources.columns import Problem, Problems
 from pipelines.sources.marks import hashed_marks
 
 BATCH_BYTES: int = 8 * 2**20
@@ -112,7 +113,7 @@ def _identify(
     part: Part, text: pa.LargeStringArray, marks: pa.ListArray, locators: list[tuple[str, ...]]
 ) -> tuple[list[bytes], list[bytes]]:
     """doc_id and content_hash of each row."""
-    offsets, data = offsets_and_data(text)
+    data, offsets = text_buffers(text)
     view = memoryview(data.data)
     bounds = offsets.tolist()
     doc_ids: list[bytes] = []

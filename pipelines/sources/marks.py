@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from contracts.arrow_text import text_buffers
 from contracts.schemas import MARK, MARKS
-from pipelines.sources.columns import offsets_and_data
 
 Mark = tuple[int, str]
 """Byte of the UTF-8 text that a control token stands before, and the token."""
@@ -57,7 +57,7 @@ def take_marks(text: pa.LargeStringArray, tokens: Sequence[str]) -> tuple[pa.Lar
     Where nothing is found, or no token is asked for, the texts come back as they are. Cost: one search of a regular expression over the
     whole buffer, and a copy of the texts where it finds any.
     """
-    offsets, data = offsets_and_data(text)
+    data, offsets = text_buffers(text)
     doc, start, stop, found = _spelled(offsets, data, tokens)
     if len(doc) == 0:
         return text, no_marks(len(text))

@@ -16,8 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from contracts.arrow_text import text_buffers
 from contracts.special_tokens import MARKS_OF_KIND
-from pipelines.sources.columns import offsets_and_data
 
 _TOKENS = ("<reponame>", "<filename>", "<gh_stars>", *MARKS_OF_KIND["issue"], *MARKS_OF_KIND["commit"], *MARKS_OF_KIND["notebook"])
 
@@ -46,7 +46,7 @@ def take_metadata(text: pa.LargeStringArray, repo: pa.StringArray, path: pa.Stri
     A bucket fills `stars` only where the count is null and the bucket is a plain number, not a range such as "10-100".
     Cost: texts that do not begin with a token are only looked at for one byte; the others are copied.
     """
-    offsets, data = offsets_and_data(text)
+    data, offsets = text_buffers(text)
     starts = np.array(offsets[:-1])
     found: dict[str, dict[int, str]] = {"repo": {}, "path": {}, "stars": {}}
     for i in _beginning_with_bracket(offsets, data):
@@ -80,7 +80,7 @@ def _replaced(column: pa.StringArray, found: dict[int, str]) -> pa.StringArray:
 
 def _from(text: pa.LargeStringArray, starts: npt.NDArray[np.int64]) -> pa.LargeStringArray:
     """Each text from `starts` (int64[n], positions in the data buffer) to its end."""
-    offsets, data = offsets_and_data(text)
+    data, offsets = text_buffers(text)
     view = memoryview(data.data)
     joined = b"".join([view[start:stop] for start, stop in zip(starts.tolist(), offsets[1:].tolist(), strict=True)])
     ends = np.concatenate([[0], np.cumsum(offsets[1:] - starts)]).astype(np.int64)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from made_up_corpus import recipe_values
 from run_the_line import QUIET, digests, kept_texts, run, texts_of
 
+import pipelines.shard
 import pipelines.shard_documents
-from contracts.errors import ConfigError, ShardError, SpanmillError
+from contracts.errors import ConfigError, InputError, ShardError, SpanmillError
 from contracts.manifest import Manifest
 from pipelines.engine import Engine
 from pipelines.recipe import Recipe
@@ -201,11 +202,24 @@ def test_when_all_is_held_out_the_loader_says_so(made: Path, tmp_path: Path, cor
         Loader(shards)
 
 
+def test_a_corpus_of_which_nothing_is_left_is_refused(
+    made: Path, tmp_path: Path, corpus: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = np.frombuffer(b"".join(sorted(kept_texts(made))), np.uint8).reshape(-1, 16)
+    monkeypatch.setattr(pipelines.shard, "forgotten_ids", lambda *_: everything)
+    with pytest.raises(InputError, match=rf"no document to make shards of: dedup left {len(everything)}, and {len(everything)} are on"):
+        shards_of(made, tmp_path, engine, corpus)
+    assert not (tmp_path / "shard/manifest.json").exists()
+
+
 def test_what_cannot_be_made_leaves_the_shards_that_are_there(made: Path, tmp_path: Path, corpus: Path, engine: Engine) -> None:
     folder = shards_of(made, tmp_path, engine, corpus)
     before = digests(folder)
     with pytest.raises(ConfigError, match="unknown language"):
         shards_of(made, tmp_path, engine, corpus, objectives_of={"code/Python": {"causal": 1.0}})
+    values = recipe_values(corpus)
+    values["shard"] |= {"context_length": 1024, "span_corruption": {"max_spans": 41}}
+    values["tokenizer"]["masks"] = 41  # the one that was made has 40
     with pytest.raises(ShardError, match=r"span_corruption.max_spans = 41, but the tokenizer has only 40 <mask_i> tokens"):
-        shards_of(made, tmp_path, engine, corpus, context_length=1024, span_corruption={"max_spans": 41})
+        shard(Recipe(**values), str(tmp_path), str(made), engine)
     assert digests(folder) == before

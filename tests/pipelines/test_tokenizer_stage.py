@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from counted_store import CountedStore
 from hypothesis import given
 from hypothesis import strategies as st
 from made_up_corpus import recipe_values
@@ -15,14 +20,19 @@ from made_up_corpus import recipe_values
 from contracts.errors import ConfigError, InputError
 from contracts.manifest import Manifest
 from contracts.special_tokens import control_tokens
+from pipelines import tokenizer as tokenizer_stage
 from pipelines import tokenizer_sample
 from pipelines.audit import audit, show
-from pipelines.corpus import find_corpus
+from pipelines.corpus import find_corpus, read_columns
 from pipelines.engine import Engine
 from pipelines.recipe import Recipe
-from pipelines.tokenizer import tokenizer
-from pipelines.tokenizer_sample import sample_shares, stretch
+from pipelines.storage import join, write_parquet
+from pipelines.tokenizer import TrainVocabulary, tokenizer
+from pipelines.tokenizer_sample import MergeWords, SamplePart, sample_shares, stretch
+from tokenizer import train
 from tokenizer.config import TokenizerSettings
+from tokenizer.train import bytes_by_count
+from tokenizer.words import COUNTED, SCHEMA
 
 
 def shares(made: Path, **settings: object) -> dict[str, float]:
@@ -80,6 +90,77 @@ def test_key_ranges_do_not_change_the_vocabulary(
     stage(made, tmp_path, engine, corpus)
     for name in ("tokenizer.json", "manifest.json"):
         assert (tmp_path / "tokenizer" / name).read_bytes() == (made / "tokenizer" / name).read_bytes()
+
+
+@dataclass
+class Work:
+    """What the steps need of a stage, without one; the receipts of its items are all alike."""
+
+    folder: Path
+    receipt: dict[str, Any]
+    samples: str = ""
+    """What stands before the paths of samples."""
+
+    def work_path(self, *names: str) -> str:
+        return (self.samples if names[0] == "sample" else "") + join(str(self.folder), *names)
+
+    def all_receipts(self, step: str, count: int) -> list[dict[str, Any]]:
+        return [self.receipt] * count
+
+
+@pytest.mark.parametrize(("ranges", "share"), [(1, 1.0), (8, 1 / 8)])
+def test_of_a_store_only_the_words_of_a_key_range_are_asked_for(
+    ranges: int, share: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokenizer_sample, "RANGE_BYTES", 1000)
+    settings, work = TokenizerSettings(sample_bytes=1000 * ranges), Work(tmp_path, {"bytes": 1})
+    words = pa.table([[b"w%07d" % i for i in range(40_000)], range(40_000), [1] * 40_000], schema=SCHEMA)
+    for part in range(2):
+        SamplePart(work, None, 0, settings, {})._write_words(part, words)  # type: ignore[arg-type]
+    work.samples = "counted://"
+    assert MergeWords(work, 2, ranges)(ranges - 1)["words"] == 40_000 // ranges  # type: ignore[arg-type]
+    for file in (tmp_path / "sample").iterdir():
+        size, asked = file.stat().st_size, CountedStore.asked[str(file)]
+        assert size * share <= sum(asked) <= size * share + 5_000
+        assert len(asked) == (1 if ranges == 1 else 3)
+    merged = read_columns(work.work_path("words", f"{ranges - 1:05d}.parquet"), ["word", "count"])
+    assert merged["word"].to_pylist() == words["word"].to_pylist()[ranges - 1 :: ranges]
+    assert set(merged["count"].to_pylist()) == {2}
+
+
+def test_a_torn_file_of_words_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:
+    work = Work(tmp_path, {"bytes": 1})
+    words = pa.table([[b"a", b"b"], [1, 2], [3, 4]], schema=SCHEMA)
+    SamplePart(work, None, 0, TokenizerSettings(), {})._write_words(0, words)  # type: ignore[arg-type]
+    assert MergeWords(work, 1, 1)(0)["words"] == 2  # type: ignore[arg-type]
+    file = tmp_path / "sample" / "00000.arrow"
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(pa.ArrowInvalid):
+        MergeWords(work, 1, 1)(0)  # type: ignore[arg-type]
+
+
+def test_rare_words_of_all_key_ranges_are_never_in_memory_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arrow's memory when each range is read: what was kept of those before."""
+    ranges, rare, often = 6, 50_000, 100
+    tables = [
+        pa.table([[b"%d w%07d" % (number, i) for i in range(rare)], [9] * often + [1] * (rare - often)], schema=COUNTED)
+        for number in range(ranges)
+    ]
+    for number, table in enumerate(tables):
+        write_parquet(join(str(tmp_path), "words", f"{number:05d}.parquet"), iter(table.combine_chunks().to_batches()), COUNTED)
+    work = Work(tmp_path, {"bytes_by_count": bytes_by_count(tables[0]).tolist()})
+    monkeypatch.setattr(train, "MOST_BYTES", 20 * ranges * often)
+    held, read = [], tokenizer_stage.read_columns
+
+    def watched(*given: Any) -> pa.Table:
+        held.append(pa.total_allocated_bytes())
+        return read(*given)
+
+    monkeypatch.setattr(tokenizer_stage, "read_columns", watched)
+    found = TrainVocabulary(work, TokenizerSettings(), 0, ranges)._words()  # type: ignore[arg-type]
+    assert found.num_rows == ranges * often
+    assert set(found["count"].to_pylist()) == {9}
+    assert np.ptp(held[1:]) < tables[0].nbytes / 10
 
 
 def test_the_report_adds_up(made: Path, corpus: Path, engine: Engine, tmp_path: Path) -> None:

@@ -10,13 +10,13 @@ import numpy.typing as npt
 import pyarrow as pa
 from hypothesis import strategies as st
 from scipy.stats import chisquare
+from train_in_memory import train
 
 from sharding.objectives import Chunks, Codec, Controls, Examples, TextTable
 from sharding.objectives.text import STARTS_CHARACTER
 from tokenizer.config import TokenizerSettings
 from tokenizer.encode import Encoder
 from tokenizer.token_bytes import token_bytes
-from tokenizer.train import train
 
 WORDS = [
     "def", "return", "self", "import", "numpy", "as", "np", "for", "in", "range", "if", "not", "None", "lambda", "class", "yield",

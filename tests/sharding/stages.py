@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -54,4 +55,15 @@ def write_stage(folder: Path, files: list[tuple[str, str, int]], **changes: obje
         entries.append(FileEntry(path, rows, (folder / path).stat().st_size, "0" * 16, rows * (CONTEXT + 1), source))
     manifest = Manifest(stage="shard", config={}, seed=0, upstream={}, versions={}, totals={}, statistics={}, files=entries)
     (folder / "manifest.json").write_text(manifest.to_json(), encoding="utf-8")
+    return folder
+
+
+def write_passes(folder: Path, files: list[tuple[str, int, int]], **config: object) -> Path:
+    """Commit files of (path, rows, epoch in their metadata) of the source "code", each with rows from 0 on, and settings of the stage."""
+    made = []
+    for path, rows, epoch in files:
+        write_stage(folder, [(path, "code", rows)], epoch=epoch)
+        made.append(Manifest.from_json((folder / "manifest.json").read_text(), ""))
+    whole = replace(made[0], config=config, files=[each.files[0] for each in made])
+    (folder / "manifest.json").write_text(whole.to_json(), encoding="utf-8")
     return folder

@@ -10,6 +10,7 @@ import fsspec
 import numpy as np
 import pyarrow as pa
 import pytest
+from counted_store import CountedStore
 from hypothesis import given
 from hypothesis import strategies as st
 from stages import CONTEXT, CONTROL_IDS, metadata_for, segments_of, write_stage
@@ -96,6 +97,23 @@ def test_documents_are_found_in_a_store(stage: Path) -> None:
     assert len(here.row) > 1
     assert np.array_equal(here.row, there.row)
     assert np.array_equal(here.segments.doc_id, there.segments.doc_id)
+
+
+def test_only_segments_are_fetched_from_a_store(tmp_path: Path) -> None:
+    """A shard of 12.9 MB, with 2,048 tokens and five segments a row, which are 4.4 % of it."""
+    rows, width, path = 3001, 2049, tmp_path / "x.arrow"
+    table = segments_of([[400, 400, 400, 400, 449]] * rows)
+    with path.open("wb") as file:
+        write_shard(file, metadata_for(context_length=width - 1), [(np.zeros((rows, width), np.uint16), table)])
+    doc_ids = np.unique(table.doc_id, axis=0)[[1, 7]]
+    CountedStore.asked.clear()
+    there, here = find(f"counted://{path}", doc_ids), find(str(path), doc_ids)
+    assert np.array_equal(there.row, here.row)
+    assert np.array_equal(there.segments.start, here.segments.start)
+    requests, size = CountedStore.asked[str(path)], path.stat().st_size
+    assert size > 12_000_000
+    assert sum(requests) < 0.06 * size
+    assert len(requests) <= 4 + 2 * 3  # the footer twice, two a batch
 
 
 def test_rows_read_padding_where_documents_were_and_nothing_else_changes(stage: Path) -> None:

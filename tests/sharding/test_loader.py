@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stages import CONTEXT, segments_of, write_stage
+from stages import CONTEXT, segments_of, write_passes, write_stage
 
 from contracts.errors import ConfigError, ShardError
 from sharding.batch import Batch
@@ -123,6 +123,10 @@ def test_weights_decide_the_mixture(shards: ShardSet) -> None:
     [
         ({"weights": {"cod": 1.0}}, "Did you mean 'code'"),
         ({"weights": {"code": -1.0}}, "0 or more"),
+        ({"held_out": {"cod": 1}}, "unknown source in held_out 'cod'. Did you mean 'code'.*Known: code, issues, prose"),
+        ({"held_out": {"code": 47}}, "47 rows of 'code', which has 37; 0 to 36 is allowed"),
+        ({"held_out": {"code": 37}}, "37 rows of 'code', which has 37; 0 to 36 is allowed"),
+        ({"held_out": {"code": -1}}, "-1 rows of 'code', which has 37; 0 to 36 is allowed"),
         ({"batch_size": 0}, "does not divide"),
         ({"batch_size": 6, "world_size": 4}, "Choose a multiple of 4"),
         ({"batch_size": 4, "world_size": 4, "rank": 4}, "0 to 3 is allowed"),
@@ -138,6 +142,44 @@ def test_a_weight_on_a_source_without_rows_is_refused(tmp_path: Path) -> None:
     assert Loader(shards).sources == ["code"]
     with pytest.raises(ConfigError, match=r"'empty' has weight 1\.0 but no training rows"):
         Loader(shards, {"empty": 1.0})
+
+
+@pytest.fixture
+def five_passes(tmp_path: Path) -> ShardSet:
+    return open_shards(str(write_passes(tmp_path, [(f"{number:05d}.arrow", 4 + number, number) for number in range(5)], epochs=5)))
+
+
+def test_a_plan_counts_passes_over_the_documents(five_passes: ShardSet) -> None:
+    loader = Loader(five_passes, batch_size=6)
+    assert [each.epochs for steps in (5, 10) for each in loader.plan(steps)] == [5.0, 10.0]
+    assert [each.rows for each in loader.plan(5)] == [five_passes.rows("code")]
+
+
+def test_rows_that_come_again_in_other_passes_cannot_be_held_out(five_passes: ShardSet) -> None:
+    assert Loader(five_passes, held_out={"code": 0}).held_out == {"code": 0}
+    with pytest.raises(ConfigError, match="1 rows of 'code', whose documents come again in its 5 passes: only 0 is allowed"):
+        Loader(five_passes, held_out={"code": 1})
+
+
+def test_a_weight_of_a_source_goes_to_the_languages_that_have_none(tmp_path: Path) -> None:
+    files = [("g.arrow", "code/go", 10), ("j.arrow", "code/java", 30), ("r.arrow", "code/rust", 20), ("p.arrow", "prose", 9)]
+    shards = open_shards(str(write_stage(tmp_path, files)))
+
+    def shares(**weights: float) -> dict[str, float]:
+        plans = Loader(shards, {name.replace("_", "/"): weight for name, weight in weights.items()}).plan(1)
+        return {plan.source: plan.share for plan in plans}
+
+    dealt = {"code/go": 0.125, "code/java": 0.375, "code/rust": 0.5}
+    assert shares(code=1.0, code_rust=1.0) == pytest.approx(dealt, abs=1e-6)
+    assert shares(code_rust=1.0, code=1.0) == pytest.approx(dealt, abs=1e-6)
+    each = {"code_go": 1.0, "code_java": 1.0, "code_rust": 2.0}
+    assert shares(code=0.0, **each) == shares(**each) == {"code/go": 0.25, "code/java": 0.25, "code/rust": 0.5}
+    with pytest.raises(
+        ConfigError, match=r"weight 1\.5 of source 'code' has no language left to go to: code/go, code/java, code/rust have"
+    ):
+        shares(code=1.5, **each)
+    with pytest.raises(ConfigError, match="unknown source 'cod'"):
+        shares(cod=1.0)
 
 
 def test_a_source_is_large_only_in_its_manifest(shards: ShardSet) -> None:

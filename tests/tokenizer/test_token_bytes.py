@@ -6,13 +6,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from tokenizers import Tokenizer, decoders
+from train_in_memory import train
 
 from contracts.special_tokens import WHITESPACE_RUNS
 from tokenizer.config import TokenizerSettings
 from tokenizer.encode import Encoder
 from tokenizer.layout import HARD_TEXT, Vocabulary
 from tokenizer.token_bytes import token_bytes
-from tokenizer.train import train
 
 
 @pytest.fixture(scope="module")

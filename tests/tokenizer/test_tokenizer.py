@@ -8,14 +8,14 @@ import pyarrow as pa
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Tokenizer, models
+from tokenizers import AddedToken, Tokenizer
+from train_in_memory import train
 
 from contracts.errors import InputError
 from contracts.special_tokens import PUBLISHED_MASKS, WHITESPACE_RUNS, added_tokens, control_tokens
 from tokenizer.config import TokenizerSettings
 from tokenizer.encode import Encoder
-from tokenizer.layout import Vocabulary, adopt, lay_out
-from tokenizer.train import train
+from tokenizer.layout import Vocabulary, lay_out
 
 TEXTS = [
     "def f(x):\n    return x + 1\n\n\nclass A:\n\tdef g(self):\n\t\treturn self.x\n" * 3,
@@ -99,111 +99,11 @@ def test_documents_are_encoded_one_by_one_and_slices_are_honoured() -> None:
     assert len(encoders()[0](texts.slice(0, 0)).ids) == 0
 
 
-def test_an_existing_tokenizer_gets_the_control_tokens_it_lacks() -> None:
-    ordinary = json.loads(vocabulary().json)["model"]["vocab"]
-    del ordinary["<|endoftext|>"]
-    plain = Tokenizer.from_str(lay_out(ordinary, [], 4).json)
-    made = adopt(plain.to_str(), "given.json", 10)
-    assert len(made.control_ids) == len(control_tokens(10)) + 1
-    assert len(set(made.control_ids.values())) == len(made.control_ids)
-    again = adopt(made.json, "given.json", 10)
-    assert again.control_ids == made.control_ids
-
-
-@pytest.mark.parametrize("text", ["{}", "not json", '{"version": "1.0"}'])
-def test_what_is_no_tokenizer_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match=r"given\.json is not a tokenizer\.json"):
-        adopt(text, "given.json", 10)
-
-
-def test_a_tokenizer_that_loses_text_is_refused() -> None:
-    fields = json.loads(vocabulary().json)
-    fields["normalizer"] = {"type": "Lowercase"}
-    with pytest.raises(InputError, match="does not give back the text"):
-        adopt(json.dumps(fields), "given.json", 10)
-
-
-def test_a_vocabulary_with_gaps_is_refused() -> None:
-    fields = json.loads(vocabulary().json)
-    fields["model"]["vocab"]["<|endoftext|>"] += 5
-    fields["added_tokens"] = []
-    with pytest.raises(InputError, match="gaps in its ids"):
-        adopt(json.dumps(fields), "given.json", 10)
-
-
-@pytest.mark.parametrize("ignore_merges", [False, True])
-def test_added_tokens_behind_special_ones_keep_their_ids(ignore_merges: bool) -> None:
-    whole = Tokenizer.from_str(vocabulary().json)
-    whole.add_tokens([AddedToken("<tool_call>", normalized=False)])
-    whole.add_special_tokens([AddedToken("<|im_start|>", normalized=False)])
-    whole.add_tokens([AddedToken("</tool_call>", normalized=False)])
-    fields = json.loads(whole.to_str())
-    fields["model"]["ignore_merges"] = ignore_merges
-    made = adopt(json.dumps(fields), "given.json", 50)  # ten masks that the file lacks come last
-    text = "é <tool_call>\n    x</tool_call><|im_start|><sep><mask_50> \u00ff\u00ff" + "".join(
-        f" {i} \u00ff\u00ff{i}" for i in range(made.size)
-    )
-    fast, reference = (Encoder(made.json, engine)(arrow(text)).ids.tolist() for engine in ("gigatoken", "tokenizers"))
-    assert fast == reference
-    assert {whole.token_to_id("<tool_call>"), whole.token_to_id("</tool_call>")} <= set(fast)
-    assert not {*made.control_ids.values(), whole.token_to_id("<|im_start|>")} & set(fast)
-    assert Tokenizer.from_str(made.json).decode(fast, skip_special_tokens=False) == text
-
-
-def test_tokens_whose_ids_cannot_be_held_are_refused() -> None:
-    fields = json.loads(vocabulary().json)
-    vocab, behind = fields["model"]["vocab"], max(token["id"] for token in fields["added_tokens"]) + 1
-    first = min(token["id"] for token in fields["added_tokens"] if token["special"] and token["content"] not in vocab)
-    taken = next(token for token, index in vocab.items() if index == 260)
-    del vocab[taken]
-    fields["model"]["merges"] = []
-    vocab[f"\u00ff\u00ff{first}"] = 260
-    fields["added_tokens"].append({**fields["added_tokens"][-1], "id": behind, "content": "<tool_call>", "special": False})
-    with pytest.raises(InputError, match=r"would have \d+\. Put added tokens that are not special before"):
-        adopt(json.dumps(fields), "given.json", 40)
-
-
-def test_an_added_token_for_a_newline_is_refused() -> None:
-    whole = Tokenizer.from_str(vocabulary().json)
-    whole.add_tokens([AddedToken("\n", normalized=False)])
-    with pytest.raises(InputError, match="a newline by itself is encoded as"):
-        adopt(whole.to_str(), "given.json", 40)
-
-
-def test_another_model_is_refused() -> None:
-    with pytest.raises(InputError, match="is a Unigram model"):
-        adopt(Tokenizer(models.Unigram([("a", 0.0)], unk_id=0)).to_str(), "given.json", 10)
-
-
-def test_documents_are_not_cut_where_an_added_token_takes_what_is_behind_it() -> None:
-    for token, places in (("<a>", "spaces"), ("漢 b", "nowhere"), (AddedToken("<b>", rstrip=True), "nowhere"), ("   \n", "words")):
+def test_documents_are_not_cut_where_that_could_tear_an_added_token() -> None:
+    for token, places in (("<a>", "spaces"), ("漢 b", "nowhere"), ("   \n", "words")):
         whole = Tokenizer.from_str(vocabulary().json)
-        whole.add_tokens([token if isinstance(token, AddedToken) else AddedToken(token, normalized=False)])
+        whole.add_tokens([AddedToken(token, normalized=False)])
         assert Encoder(whole.to_str(), "tokenizers").places == places
-
-
-def test_an_end_of_text_that_is_not_marked_special_is_marked() -> None:
-    fields = json.loads(vocabulary().json)
-    for token in fields["added_tokens"]:
-        token["special"] = False
-    made = adopt(json.dumps(fields), "given.json", 10)
-    for engine in ("gigatoken", "tokenizers"):
-        ids = Encoder(made.json, engine)(arrow("<|endoftext|><sep><mask_1>")).ids
-        assert not set(made.control_ids.values()) & set(ids.tolist())
-
-
-def test_a_control_token_that_merges_lead_to_is_refused() -> None:
-    fields = json.loads(vocabulary().json)
-    vocab = fields["model"]["vocab"]
-    del vocab["<|endoftext|>"]
-    merges = [["<", "s"], ["<s", "e"], ["<se", "p"], ["<sep", ">"]]
-    for left, right in merges:
-        vocab.setdefault(left + right, len(vocab))
-    fields["model"] |= {"vocab": vocab, "merges": merges}
-    fields["pre_tokenizer"] = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
-    fields["added_tokens"] = []
-    with pytest.raises(InputError, match="'<sep>' is encoded as the control token itself"):
-        adopt(json.dumps(fields), "given.json", 10)
 
 
 def test_a_tokenizer_that_the_fast_engine_does_not_know_is_refused_with_the_remedy() -> None:

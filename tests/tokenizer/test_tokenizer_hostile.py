@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from train_in_memory import train
 
 import tokenizer.encode
 from contracts.special_tokens import control_tokens
@@ -19,7 +20,6 @@ from tokenizer.layout import Vocabulary, lay_out
 from tokenizer.learn import learn
 from tokenizer.literals import Literals
 from tokenizer.pieces import Places, cut
-from tokenizer.train import train
 
 PARTS = [
     "<",

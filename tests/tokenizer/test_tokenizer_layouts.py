@@ -15,6 +15,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
+from train_in_memory import train
 
 from contracts.errors import InputError
 from contracts.special_tokens import PUBLISHED_MASKS, STARCODER, layout_controls
@@ -23,7 +24,6 @@ from tokenizer.encode import Encoder
 from tokenizer.layout import HARD_TEXT, Vocabulary, lay_out
 from tokenizer.pieces import cut
 from tokenizer.ranks import byte_alphabet, printable, read_ranks
-from tokenizer.train import train
 
 MERGES = b"#version: 0.2\n\xc4\xa0 t\nh e\n\xc4\xa0t he\n"
 

@@ -58,6 +58,16 @@ def test_what_is_left_out_is_counted() -> None:
     assert counted(found.table) == {"y": 1, "z": 1, "x" * 256: 1}
 
 
+@pytest.mark.parametrize("distinct", [2**15 - 1, 2**15, 2**15 + 1, 2**16 + 1])
+def test_words_are_kept_in_order_when_the_table_grows(distinct: int) -> None:
+    """It begins with room for 2^15."""
+    words = [f" w{chr(0x4E00 + i % 256)}{chr(0x4E00 + i // 256)}" for i in range(distinct)]
+    texts = ["".join(words[i : i + 1000]) for i in range(0, distinct, 1000)]
+    table = count_words(pa.array([*texts, "", *texts[:1]], pa.large_string()), skip_runs=True).table
+    assert table["word"].to_pylist() == [word.encode() for word in words]
+    assert table["count"].to_pylist() == [2] * 1000 + [1] * (distinct - 1000)
+
+
 def test_slices_are_honoured() -> None:
     texts = pa.array(["left out", "kept kept", "left out"], pa.large_string())
     assert counted(count_words(texts.slice(1, 1), skip_runs=True).table) == {"kept": 1, "\u0120kept": 1}

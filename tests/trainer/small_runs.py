@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import xxhash
+from train_in_memory import train as train_tokenizer
 
 from contracts.manifest import FileEntry, Manifest
 from contracts.schemas import FORMAT_VERSION, OBJECTIVES
@@ -23,7 +24,6 @@ from tokenizer.config import TokenizerSettings
 from tokenizer.encode import Encoder
 from tokenizer.layout import Vocabulary
 from tokenizer.token_bytes import token_bytes
-from tokenizer.train import train as train_tokenizer
 
 
 def make_run(folder: Path, texts: dict[str, list[str]], vocab_size: int, context_length: int) -> Path:
