@@ -19,17 +19,19 @@ import click
 
 from contracts.errors import ConfigError, NotAwaited, SpanmillError
 from document_commands import forget, trace
-from inspect_commands import audit, export, report, stats, verify
-from run_options import ENGINE, INPUT, Decorator, Options, making
+from inspect_commands import audit, export, report, sample, stats, verify
+from run_options import ENGINE, INPUT, BeamCommand, Decorator, Options, check_beam_options, making
 
 if TYPE_CHECKING:
     from contracts.manifest import Manifest
     from pipelines.engine import Engine
     from pipelines.recipe import Recipe
-    from trainer.sample import Sentinels
 
-STAGES = ("curate", "dedup", "tokenizer", "shard")
-"""In the order they run; `train` follows."""
+STAGES = ("survey", "curate", "signatures", "dedup", "tokenizer", "shard", "train")
+"""In the order they run."""
+
+MADE_BY_THE_NEXT = ("survey", "signatures")
+"""Stages that the one after them makes too."""
 
 
 class Commands(click.Group):
@@ -51,7 +53,7 @@ def cli() -> None:
 
 
 def _stage_command(name: str, summary: str, *groups: Sequence[Decorator]) -> None:
-    @cli.command(name, help=summary, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+    @cli.command(name, cls=BeamCommand, help=summary)
     @making(*groups, ENGINE)
     @click.pass_context
     def command(ctx: click.Context, **values: Any) -> None:
@@ -73,6 +75,10 @@ def _make(name: str, recipe: Recipe, options: Options) -> None:
         return
     manifest = _stage(name)(recipe, options, engine)
     engine.reporter.say(f"  {one_line(manifest)}")
+    if name == "curate":
+        from pipelines.dropped import warn
+
+        warn(manifest, options.output, engine.reporter)
 
 
 def _stage(name: str) -> Callable[[Recipe, Options, Engine], Manifest]:
@@ -92,9 +98,9 @@ def _stage(name: str) -> Callable[[Recipe, Options, Engine], Manifest]:
     return lambda recipe, options, engine: make(recipe, options.output, options.input, engine)
 
 
-@cli.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@cli.command(cls=BeamCommand)
 @making(INPUT, ENGINE)
-@click.option("--until", type=click.Choice([*STAGES, "train"]), default="train", show_default=True, help="Last stage to make.")
+@click.option("--until", type=click.Choice(STAGES), default="train", show_default=True, help="Last stage to make.")
 @click.pass_context
 def run(ctx: click.Context, until: str, **values: Any) -> None:
     """Make all stages, from sources to a model.
@@ -103,21 +109,24 @@ def run(ctx: click.Context, until: str, **values: Any) -> None:
     """
     options = _options(ctx, values)
     recipe = options.recipe()
-    wanted = [*STAGES, "train"]
     if options.no_wait:
         raise ConfigError(
-            "run needs each stage before it can make the next: use --no-wait with survey, curate, signatures, dedup, tokenizer, shard one "
-            "by one."
+            f"run needs each stage before it can make the next: use --no-wait with {', '.join(STAGES[:-1])} one by one."
         )
     if until == "train":
         options.need_disk()
     with options.locked():
-        for name in wanted[: wanted.index(until) + 1]:
+        for name in STAGES[: STAGES.index(until) + 1]:
             if name == "train":
                 _train(recipe, options)
-            else:
+            elif name == until or name not in MADE_BY_THE_NEXT:
                 _make(name, recipe, options)
-        report(options.output, quiet=options.quiet)
+            if name == "curate":
+                from pipelines.dropped import check_something_is_left
+
+                check_something_is_left(options.output)
+        if until != "survey":  # which leaves nothing to report on
+            report(options.output, quiet=options.quiet)
 
 
 _stage_command("survey", "List and digest the sources' files.\n\ncurate does it too; alone it is for jobs that are not waited for.")
@@ -159,9 +168,8 @@ def _train(recipe: Recipe, options: Options) -> None:
         from pipelines.fetch import fetch
 
         fetch(("tokenizer", "shard"), options.input, options.output, reporter)
-    reporter.say("train")
     with TrainProgress(settings.steps, reporter.say) as progress:
-        summary = train_model(Path(options.output), settings, progress)
+        summary = train_model(Path(options.output), settings, progress, reporter.say)
     reporter.say(f"  {summary.words()}")
 
 
@@ -180,55 +188,36 @@ def workers(port: int, host: str) -> None:
     serve(host, port, click.echo)
 
 
-for each in (stats, verify, audit, trace, forget, export):
-    cli.add_command(each)
-
-
 @cli.command()
-@click.argument("directory")
-@click.option("--prefix", type=click.Path(exists=True, dir_okay=False), required=True, help="File with the text before the hole.")
-@click.option(
-    "--suffix",
-    type=click.Path(exists=True, dir_okay=False),
-    help="File with the text after it; without one, the text is continued.",
-)
-@click.option("--max-tokens", type=click.IntRange(1), default=64, show_default=True)
-@click.option("--temperature", type=click.FloatRange(0), default=0.0, show_default=True, help="0 takes the likeliest token.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option(
-    "--sentinels",
-    type=click.Choice(["codegen2", "starcoder"]),
-    help="What marks the hole: <mask_1> (span corruption) or <fim_prefix> (fim). By default the first that the vocabulary has.",
-)
-def sample(
-    directory: str, prefix: str, suffix: str | None, max_tokens: int, temperature: float, seed: int, sentinels: Sentinels | None
-) -> None:
-    """Let the model fill in or go on.
+@click.argument("section", default="")
+@click.option("--markdown", is_flag=True, help="Write docs/settings.md's text.")
+def settings(section: str, markdown: bool) -> None:
+    """Explain the settings of recipes.
 
-    It fills in what lies between two files, or continues one.
-    """
-    from trainer.sample import Sampler
+    \b
+    spanmill settings                 all of them
+    spanmill settings shard.fim       one section, as a recipe names it
+    spanmill settings source:tree     a [[source]] of type "tree"
+    """  # noqa: D301  click's mark for lines that are not to be wrapped
+    from pipelines.settings_reference import as_markdown, as_text, find, sections
+    from trainer.config import TrainSettings
 
-    sampler = Sampler.load(Path(directory))
-    if suffix:
-        click.echo(sampler.infill(_text(prefix), _text(suffix), max_tokens, temperature, seed, sentinels))
+    found = sections(TrainSettings)
+    chosen = find(found, section) if section else found
+    if markdown:
+        click.echo(as_markdown(chosen), nl=False)
     else:
-        click.echo(sampler.complete(_text(prefix), max_tokens, temperature, seed))
+        click.echo_via_pager(as_text(chosen))
 
 
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_bytes().decode()
-    except UnicodeDecodeError as error:
-        raise SpanmillError(f"{path} is not UTF-8 (byte {error.start}): convert it first.") from None
+for each in (stats, verify, audit, trace, forget, export, sample):
+    cli.add_command(each)
 
 
 def _options(ctx: click.Context, values: dict[str, Any]) -> Options:
     beam = tuple(ctx.args)
     if beam:
-        from pipelines.beam_options import check
-
-        check(beam, [option for each in ctx.command.params for option in each.opts])
+        check_beam_options(ctx, beam)
     return Options(beam=beam, **values)
 
 

@@ -76,6 +76,32 @@ class Options:
         )
 
 
+class BeamCommand(click.Command):
+    """A command whose unknown options are Beam's. One that Beam does not know either is told before one that is missing."""
+
+    def __init__(self, *args: Any, **values: Any) -> None:
+        more = {"ignore_unknown_options": True, "allow_extra_args": True}
+        super().__init__(*args, **{**values, "context_settings": {**(values.get("context_settings") or {}), **more}})
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does."""
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.MissingParameter:
+            _, unknown, _ = self.make_parser(ctx).parse_args(given)
+            if unknown:
+                check_beam_options(ctx, unknown)
+            raise
+
+
+def check_beam_options(ctx: click.Context, given: Sequence[str]) -> None:
+    """Raises ConfigError for options that neither the command nor Beam knows."""
+    from pipelines.beam_options import check
+
+    check(given, [option for each in ctx.command.params for option in each.opts])
+
+
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 INPUT = (
@@ -106,7 +132,7 @@ ALWAYS = (
         "--set", "settings", metavar="SECTION.KEY=VALUE", multiple=True, help="Change one setting of the recipe. Repeatable."
     ),
     click.option("--verbose", is_flag=True, help="Show Beam's own messages, and tracebacks of errors."),
-    click.option("--quiet", is_flag=True, help="Print the result only."),
+    click.option("--quiet", is_flag=True, help="Print warnings and errors only."),
 )
 """Options of all commands that make something."""
 

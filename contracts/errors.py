@@ -57,8 +57,21 @@ class NotAwaited(SpanmillError):  # noqa: N818 - it is none
 
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
-    """Words for an unknown name: the name, the one probably meant, and all that are known."""
+    """Words for an unknown name: the name, the one probably meant, and those that are known.
+
+    Names may come from a corpus: of many the first are told, control characters are escaped, and what is very long is cut.
+    """
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     guess = f" Did you mean {close[0]!r}?" if close else ""
-    return f"unknown {what} {name!r}.{guess} Known: {', '.join(names)}."
+    more = f" and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else ""
+    return f"unknown {what} {name!r}.{guess} Known: {', '.join(map(_shown, names[:NAMES_SHOWN]))}{more}."
+
+
+NAMES_SHOWN = 60
+"""Known names that an error lists."""
+
+
+def _shown(name: str) -> str:
+    words = name if name.isprintable() else repr(name)[1:-1]
+    return words if len(words) <= 60 else f"{words[:57]}…"

@@ -15,13 +15,14 @@ from tokenizer.literals import Literals
 TOKENS_SHOWN = 30
 
 
-def audit(run_dir: str) -> dict[str, Any]:
+def audit(run_dir: str, input_dir: str = "") -> dict[str, Any]:
     """Counts by token and by source/language, and the documents that hold any.
 
-    One pass over the kept documents, a part at a time. Raises StageError if a stage is missing.
+    One pass over the kept documents, a part at a time. Stages that the run lacks are those of the run `input_dir`. Raises StageError if
+    neither has one.
     """
-    literals = Literals(find(run_dir, "", "tokenizer").manifest.statistics["control_ids"])
-    corpus = find_corpus(run_dir, "")
+    literals = Literals(find(run_dir, input_dir, "tokenizer").manifest.statistics["control_ids"])
+    corpus = find_corpus(run_dir, input_dir)
     tokens = np.zeros(len(literals.names), np.int64)
     cells: dict[str, dict[str, int]] = {}
     total = {"documents": 0, "documents_with_literals": 0, "literals": 0}

@@ -10,6 +10,9 @@ from rich.table import Table
 
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 
+UNITS = ("kB", "MB", "GB", "TB")
+"""Of 1,000 bytes, 1,000 times as many, …"""
+
 
 def empty_table(title: str, *columns: str, left: Collection[int] = (0,), header: bool = True) -> Table:
     """An empty table without lines; the columns numbered in `left` hold text, the others numbers."""
@@ -22,6 +25,21 @@ def empty_table(title: str, *columns: str, left: Collection[int] = (0,), header:
 def counted(value: int | None) -> str:
     """With thousands separated; a dash where nothing was counted."""
     return "–" if value is None else f"{value:,}"
+
+
+def some(count: int, noun: str, plural: str = "") -> str:
+    """As many of a thing, in words: 1 document, 1,234 documents, 2 repositories."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def sized(count: int) -> str:
+    """Bytes in the unit that shows them: 999 B, 47.2 kB, 1.5 GB."""
+    if count < 1000:
+        return f"{count} B"
+    size, unit = count / 1000, 0
+    while round(size, 1) >= 1000 and unit < len(UNITS) - 1:
+        size, unit = size / 1000, unit + 1
+    return f"{size:,.1f} {UNITS[unit]}"
 
 
 def bar(value: int, most: int, width: int) -> str:

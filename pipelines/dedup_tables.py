@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from pipelines.cells import bar, counted, empty_table, escape, shorten
+from pipelines.cells import bar, counted, empty_table, escape, shorten, sized
 
 LANGUAGES_SHOWN = 10
 WORTH_SHOWING = 0.01
@@ -57,13 +57,11 @@ def _languages(dedup: dict[str, Any]) -> Table:
 
 
 def _causes(title: str, what: str, rows: list[tuple[str, dict[str, Any]]]) -> Table:
-    result = empty_table(title, what, "in", "exact", "near", "reference", "removed", "left", "MB left")
+    result = empty_table(title, what, "in", "exact", "near", "reference", "removed", "left", "size left")
     for name, row in rows:
         causes = (counted(row[key]) for key in ("in", "exact", "near", "reference"))
         share = f"{row['removed'] / max(1, row['in']):.1%}"
-        result.add_row(
-            escape(shorten(name, NAME)), *causes, share, counted(row["in"] - row["removed"]), f"{row['bytes_kept'] / 1e6:,.1f}"
-        )
+        result.add_row(escape(shorten(name, NAME)), *causes, share, counted(row["in"] - row["removed"]), sized(row["bytes_kept"]))
     return result
 
 

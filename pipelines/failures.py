@@ -60,6 +60,9 @@ LOCAL_SIGNS: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 """The same of a job on this machine."""
 
+_BEAM_ADDS = re.compile(r" \[while running '[^']*'\]")
+"""Beam writes the name of a transform into the first argument of an exception, in the middle of some sentences."""
+
 _NO_CAUSE = re.compile(r"^\s*(at |\.\.\. \d+ more|Driver stacktrace|Caused by: java|$)")
 _EXCEPTION = re.compile(r"^\s*([\w.]*(Error|Exception|Interrupt)\b.*)$")
 _CONTEXT = re.compile(r"[\w.]+: (?:Only one SparkContext|Cannot call methods on a stopped SparkContext)[^\n]*")
@@ -74,7 +77,7 @@ def _cause(error: Exception) -> str:
     lines = [line for line in str(error).strip().splitlines() if not _NO_CAUSE.match(line)]
     raised = [line for line in lines if _EXCEPTION.match(line) and not line.lstrip().startswith(("java.", "org."))]
     found = (raised or lines or [type(error).__name__])[-1].strip()
-    return found[:500].rstrip(".")
+    return _BEAM_ADDS.sub("", found)[:500].rstrip(".")
 
 
 def known_error(text: str) -> SpanmillError | None:
@@ -105,4 +108,4 @@ def translated(label: str, log: str, remote: bool) -> Iterator[None]:
         advice = next((words for sign, words in (SIGNS if remote else LOCAL_SIGNS) if sign.search(text)), "")
         kind = EngineError if advice else SpanmillError
         words = f"{label} failed: {_cause(error)}. {advice}".rstrip()
-        raise kind(f"{words}{where} What is done is kept; the same command goes on from there.") from error
+        raise kind(f"{words}{where} What is done is kept: without the cause, the same command goes on from there.") from error

@@ -3,45 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from contracts.errors import SpanmillError
 from pipelines import lookup
+from pipelines.cells import some
 from pipelines.forget import scan
-from pipelines.forgotten import forgotten_ids
+from pipelines.forgotten import Listed, forgotten_ids
 from pipelines.storage import read_manifest
 from sharding.forgotten import Mask, Places, digest_of_places
 
 
-def forgotten_problems(run_dir: str) -> list[str]:
-    """All that is wrong with the mask and the list of a run, one line each.
+class Checked(NamedTuple):
+    """What was checked of lists and mask."""
+
+    words: str
+    """What there is; empty where nothing was forgotten."""
+    problems: list[str]
+    """All that is wrong with it, one line each."""
+
+
+def check_forgotten(run_dir: str, input_dir: str = "") -> Checked:
+    """Whether no document can be read that is on the list of a run, or on that of the run `input_dir` which has its earlier stages.
 
     Cost: nothing where nothing was forgotten; else a pass over the segments of all shards.
     """
     try:
-        ids = {row.tobytes() for row in forgotten_ids(run_dir)}
+        ids = {row.tobytes() for row in forgotten_ids(run_dir, input_dir)}
         shards = lookup.folder_of("shard", run_dir)
         mask = Mask.open(shards, read_manifest(shards).digest) if shards else None
-        return [f"forgotten: {problem}" for problem in _problems(run_dir, shards, ids, mask)] if ids or mask else []
+        if not ids and not mask:
+            return Checked("", [])
+        again = f"spanmill forget {run_dir}{f' --input {input_dir}' if input_dir else ''}"
+        own = Listed.of(run_dir)
+        problems = [f"forgotten: {problem}" for problem in _problems(again, shards, ids, mask, not own.is_empty)]
+        words = _words(run_dir, input_dir, mask)
+        return Checked(words if mask or problems or not shards else f"{words}; no shard holds any of them", problems)
     except SpanmillError as error:
-        return [f"forgotten: {error}"]
+        return Checked("the list, or what hides it, cannot be read", [f"forgotten: {error}"])
 
 
-def _problems(run_dir: str, shards: str, ids: set[bytes], mask: Mask | None) -> Iterator[str]:
+def _words(run_dir: str, input_dir: str, mask: Mask | None) -> str:
+    listed = ((base, Listed.of(base)) for base in (run_dir, input_dir) if base)
+    words = [f"{each.words()} on the list of {base}" for base, each in listed if not each.is_empty]
+    if mask:
+        segments, documents = (some(mask.totals[f"{noun}s"], noun) for noun in ("segment", "document"))
+        words.append(f"the mask hides {segments} of {documents}")
+    return "; ".join(words)
+
+
+def _problems(again: str, shards: str, ids: set[bytes], mask: Mask | None, is_listed: bool) -> Iterator[str]:
     hidden = mask.places() if mask else {}
     if mask and digest_of_places(hidden) != mask.digest:
         yield f"{mask.path} was changed or damaged: what it hides has digest {digest_of_places(hidden)}, it says {mask.digest}"
         return
     masked = {row.tobytes() for each in hidden.values() for row in each.doc_id}
-    if ids and masked - ids:  # shards that were fetched come with their mask, but without the list
-        yield f"{len(masked - ids):,} documents are hidden but not on the list, such as {min(masked - ids).hex()}: they would come back"
+    if is_listed and masked - ids:  # shards that were fetched come with their mask, but without the list
+        yield f"{some(len(masked - ids), 'document')} hidden but not on the list, such as {min(masked - ids).hex()}: they would come back"
     held = {path: each.places for path, each in scan(shards, ids | masked).items()} if shards else {}
     if readable := _missing(held, hidden):
         yield (
-            f"{sum(readable.values()):,} segments of forgotten documents can still be read, such as in {min(readable)}: run "
-            f"`spanmill forget {run_dir}` again with the same files"
+            f"{some(sum(readable.values()), 'segment')} of forgotten documents can still be read, such as in {min(readable)}: run "
+            f"`{again}` again with the same files"
         )
     if wrong := _missing(hidden, held):
-        yield f"{sum(wrong.values()):,} segments in {mask and mask.path} are not what it says they hold, such as in {min(wrong)}"
+        yield f"{some(sum(wrong.values()), 'segment')} hidden by {mask and mask.path} not what it says, such as in {min(wrong)}"
 
 
 def _missing(places: Mapping[str, Places], others: Mapping[str, Places]) -> dict[str, int]:

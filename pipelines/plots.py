@@ -55,38 +55,51 @@ def _save(run_dir: str, name: str, size: tuple[float, float], plot: Any, found: 
 
 
 def _mixture(figure: Any, found: dict[str, Any]) -> None:
-    """Tokens by language, one colour a source."""
+    """Tokens by source and language, one colour a source."""
     axes = figure.subplots()
-    rows = [(name, row["tokens"]) for name, row in found["languages"].items() if row.get("tokens")]
-    rows = sorted(rows, key=lambda row: -row[1])[:BARS]
+    every = [(name, row["tokens"]) for name, row in found["languages"].items() if row.get("tokens")]
+    rows = sorted(every, key=lambda row: -row[1])[:BARS]
+    unit, word = _unit(max((tokens for _, tokens in rows), default=0))
     sources = sorted({name.split("/")[0] for name, _ in rows})
     for index, source in enumerate(sources):
         mine = [(place, tokens) for place, (name, tokens) in enumerate(rows) if name.split("/")[0] == source]
-        axes.barh([place for place, _ in mine], [tokens / 1e6 for _, tokens in mine], color=f"C{index}", label=source)
-    axes.set_yticks(range(len(rows)), [shorten(name.split("/", 1)[1], NAME) for name, _ in rows], parse_math=False)
+        axes.barh([place for place, _ in mine], [tokens / unit for _, tokens in mine], color=f"C{index}", label=source)
+    axes.set_yticks(range(len(rows)), [shorten(name, NAME) for name, _ in rows], parse_math=False)
     axes.invert_yaxis()
-    axes.set_xlabel("tokens, millions")
-    axes.set_title("Mixture: tokens by language")
+    axes.set_xlabel(f"text tokens of one pass over the documents{word}")
+    more = f", the {BARS} largest of {len(every)}" if len(every) > BARS else ""
+    axes.set_title(f"What the shards are made of: {sum(tokens for _, tokens in every):,} tokens, by source and language{more}")
     axes.legend(title="source")
+
+
+def _unit(most: int) -> tuple[int, str]:
+    """The unit of an axis that goes up to `most`, and how it is called."""
+    for unit, word in ((10**9, "billions"), (10**6, "millions"), (10**3, "thousands")):
+        if most >= unit:
+            return unit, f", {word}"
+    return 1, ""
 
 
 def _dropped(figure: Any, found: dict[str, Any]) -> None:
     """Documents by fate, one bar a source."""
     axes = figure.subplots()
-    drops, rows = found["curate"]["drops"], found["sources"]
+    drops, outcomes, rows = found["curate"]["drops"], found["curate"]["outcomes"], found["sources"]
     checks = sorted({check for checks in drops.values() for check in checks})
     names = list(rows)
     left = [0.0] * len(names)
-    parts = [("left", [row.get("documents", row.get("kept", 0)) for row in rows.values()])]
-    parts.append(("duplicate", [row.get("duplicates", 0) for row in rows.values()]))
-    parts += [(check, [drops.get(name, {}).get(check, 0) for name in names]) for check in checks]
+    unique = [row.get("kept", 0) - row.get("duplicates", 0) for row in rows.values()]
+    left_over = [row.get("documents", count) for row, count in zip(rows.values(), unique, strict=True)]
+    parts = [("left", left_over), ("duplicate", [row.get("duplicates", 0) for row in rows.values()])]
+    parts.append(("forgotten", [max(0, there - count) for there, count in zip(unique, left_over, strict=True)]))
+    parts += [(f"{outcomes[check]}: {check}", [drops.get(name, {}).get(check, 0) for name in names]) for check in checks]
+    parts = [part for part in parts if any(part[1])]
     for index, (label, counts) in enumerate(parts):
         shares = [100 * count / max(1, rows[name].get("in", 1)) for name, count in zip(names, counts, strict=True)]
         axes.barh(names, shares, left=left, label=label, color=f"C{index % 10}")
         left = [a + b for a, b in zip(left, shares, strict=True)]
     axes.invert_yaxis()
     axes.set_xlabel("documents, %")
-    axes.set_title("What became of the documents")
+    axes.set_title(f"What became of {sum(row.get('in', 0) for row in rows.values()):,} documents, by source")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
 

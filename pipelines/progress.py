@@ -39,15 +39,22 @@ class StepView:
 
 @dataclass(frozen=True)
 class Reporter:
-    """Shows progress; `quiet` shows none."""
+    """Shows progress; `quiet` shows none, but warns all the same."""
 
     quiet: bool = False
 
     def say(self, text: str) -> None:
         """One line."""
         if not self.quiet:
-            sys.stderr.write(f"{text}\n")
-            sys.stderr.flush()
+            self._write(text)
+
+    def warn(self, text: str) -> None:
+        """One line on what is done as asked, but hardly meant."""
+        self._write(f"Warning: {text}")
+
+    def _write(self, line: str) -> None:
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
 
     @contextmanager
     def watch(self, stage: str, steps: Sequence[StepView], interval: float) -> Iterator[None]:

@@ -11,8 +11,10 @@ from pydantic import Field, model_validator
 from contracts.errors import ConfigError
 from contracts.schemas import HELD_OUT
 from contracts.settings import Settings, build
+from pipelines import overrides
 from pipelines.dedup_settings import DedupStageSettings
 from pipelines.filters import FilterSettings
+from pipelines.recipe_fit import check_chats, check_vocabulary
 from pipelines.sources import SourceSettings
 from pipelines.storage import absolute, read_bytes
 from pipelines.storage.options import StorageSettings
@@ -66,15 +68,26 @@ class Recipe(Settings):
             if names and name.partition("/")[0] not in names:
                 raise ValueError(f"tokenizer.weights.{name}: there is no such source; known: {', '.join(names)}")
         for name in self.shard.objectives_of:
-            if names and name.split("/")[0] not in names:
+            source, slash, language = name.partition("/")
+            if not source or (slash and not language):
+                raise ValueError(
+                    f'shard.objectives_of."{name}" names no source or language: "SOURCE" or "SOURCE/LANGUAGE" is allowed'
+                )
+            if names and source not in names:
                 raise ValueError(f"shard.objectives_of.{name}: there is no such source; known: {', '.join(names)}")
         if HELD_OUT in names:
             raise ValueError(f"source: the name {HELD_OUT!r} is reserved for the shards of documents that are held out")
         return self
 
+    @model_validator(mode="after")
+    def _sections_fit(self) -> Self:
+        check_vocabulary(self.shard, self.tokenizer)
+        check_chats(self.shard, self.source)
+        return self
 
-def load(path: str, overrides: list[str]) -> Recipe:
-    """The recipe in a file or at a URL, with `section.key=value` overrides (values in TOML; a bare word is a string).
+
+def load(path: str, changes: list[str]) -> Recipe:
+    """The recipe in a file or at a URL, with changes as `section.key=value` (pipelines/overrides.py).
 
     An empty `path` gives the recipe that Spanmill brings along, configs/quickstart.toml: a small one, on the Python packages that every
     machine has. Raises ConfigError naming the file and the setting.
@@ -88,8 +101,8 @@ def load(path: str, overrides: list[str]) -> Recipe:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
     except OSError as error:
         raise ConfigError(f"The recipe {path!r} cannot be read: {error.strerror or error}") from None
-    for override in overrides:
-        _apply(values, override)
+    for change in changes:
+        overrides.apply(values, change)
     _from_the_root(values)
     return build(Recipe, values, path or "the built-in recipe")
 
@@ -107,41 +120,3 @@ def _tables(values: Any, name: str) -> list[dict[str, Any]]:
     """What of `[[name]]` are tables; what is wrong with the rest is told later."""
     found = values.get(name, []) if isinstance(values, dict) else []
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
-
-
-def _apply(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key.strip():
-        raise ConfigError(f"--set {override!r}: must be section.key=value, for instance --set dedup.threshold=0.8")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
-    place = values
-    *sections, last = key.strip().split(".")
-    for step in sections:
-        entry = _entry(place, step, override)
-        place = entry
-    _put(place, last, value, override)
-
-
-def _entry(place: Any, step: str, override: str) -> Any:
-    if isinstance(place, list):
-        return place[_index(place, step, override)]
-    inner = place.setdefault(step, {})
-    if not isinstance(inner, dict | list):
-        raise ConfigError(f"--set {override!r}: {step!r} is a value, it has no settings below it")
-    return inner
-
-
-def _put(place: Any, last: str, value: Any, override: str) -> None:
-    if isinstance(place, list):
-        place[_index(place, last, override)] = value
-    else:
-        place[last] = value
-
-
-def _index(place: list[Any], step: str, override: str) -> int:
-    if not step.isdigit() or int(step) >= len(place):
-        raise ConfigError(f"--set {override!r}: {step!r} must be a number below {len(place)}")
-    return int(step)

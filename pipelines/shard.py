@@ -67,7 +67,7 @@ def shard(recipe: Recipe, run_dir: str, input_dir: str, engine: Engine) -> Manif
     unfinished = {"forgotten": digest} if (digest := forgotten_digest(run_dir, input_dir)) else {}
     stage = Stage("shard", run_dir, recipe.shard.model_dump(mode="json"), recipe.seed, upstream, layout=unfinished)
     check_controls(recipe.shard.wanted, recipe.shard, Controls.of(vocabulary.manifest.statistics["control_ids"]))
-    _check_languages(recipe.shard, corpus)
+    _check_languages(recipe, corpus)
     if made := engine.finished(stage):
         return made
     if not engine.dry:
@@ -221,8 +221,8 @@ class CommitShards(Once):
         if not any(receipt["file"] for receipt in receipts):
             gone = len(load(self.stage.work_path(FORGOTTEN)))
             raise InputError(
-                f"There is no document to make shards of: dedup left {self.work.corpus.dedup.manifest.totals['kept']:,}, and {gone:,} are on "
-                "the list of forgotten ones. `spanmill stats` tells why documents were not kept."
+                f"There is no document to make shards of: dedup left {self.work.corpus.dedup.manifest.totals['kept']:,}, and {gone:,} "
+                "are on the list of forgotten ones. `spanmill stats` tells why documents were not kept."
             )
         totals = add_up(receipt["totals"] for receipt in receipts)
         statistics = add_up(receipt["statistics"] for receipt in receipts)
@@ -244,11 +244,15 @@ class CommitShards(Once):
             )
 
 
-def _check_languages(settings: ShardSettings, corpus: Corpus) -> None:
-    """Raises ConfigError if objectives are set for a language that the source has no document of."""
+def _check_languages(recipe: Recipe, corpus: Corpus) -> None:
+    """Raises ConfigError if objectives are set for a source or language that has no document."""
     known: dict[str, dict[str, Any]] = corpus.dedup.manifest.statistics["sources"]
-    for name in settings.objectives_of:
+    for name in recipe.shard.objectives_of:
         source, _, language = name.partition("/")
+        if source not in known:
+            if any(each.name == source for each in recipe.source):  # nothing of it was kept
+                continue
+            raise ConfigError(unknown_name("source in shard.objectives_of", source, known))
         if language and language not in known.get(source, {}):
             raise ConfigError(
                 unknown_name("language in shard.objectives_of", name, [f"{source}/{each}" for each in known.get(source, {})])

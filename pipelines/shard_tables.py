@@ -12,6 +12,12 @@ from pipelines.cells import counted, empty_table, escape, shorten
 
 STRATA_SHOWN = 20
 
+NAME = 38
+"""Cells of a stratum's name."""
+
+WIDEST = 80
+"""Cells of a folder's name, which people copy."""
+
 
 def shard_summary(counts: dict[str, Any]) -> dict[str, Any]:
     """The counts of a stratum, or of several, and what follows from them."""
@@ -31,6 +37,7 @@ def shard_tables(found: dict[str, Any]) -> Iterator[Table]:
     if "shard" not in found:
         return
     yield _strata(found["shard"])
+    yield _folders(found["shard"])
     yield _objectives(found["shard"])
     for objective, table in (("span_corruption", _spans), ("fim", _infills), ("prefix_lm", _prefixes), ("chat", _chats)):
         if any(row["objectives"][objective]["examples"] for row in found["shard"]["by_source"].values()):
@@ -40,13 +47,33 @@ def shard_tables(found: dict[str, Any]) -> Iterator[Table]:
 def _strata(shard: dict[str, Any]) -> Table:
     rows = sorted(shard["by_stratum"].items(), key=lambda item: (-item[1]["tokens"], item[0]))
     more = f", the {STRATA_SHOWN} largest of {len(rows)}" if len(rows) > STRATA_SHOWN else ""
-    passes = f"; {shard['epochs']} epochs" if shard["epochs"] > 1 else ""
-    columns = ("rows", "text tokens", "headers", "control", "padding", "cut documents", "cuts", "at line ends")
-    table = empty_table(f"Shards by stratum{more}: {shard['pack']}, cut at {shard['cut_at']}{passes}", "stratum", *columns)
+    passes = f" of all {shard['epochs']} epochs" if shard["epochs"] > 1 else ""
+    columns = ("rows", "text", "headers", "control", "padding", "documents cut", "cuts", "at line ends")
+    table = empty_table(
+        f"Shards by stratum{more}: {shard['pack']}, cut at {shard['cut_at']}; text, headers and control are tokens{passes}",
+        "stratum",
+        *columns,
+    )
+    languages = shard["languages_of_strata"]
     for name, row in rows[:STRATA_SHOWN]:
         counts = (counted(row[key]) for key in ("rows", "text_tokens", "header_tokens", "control_tokens"))
         cuts = (counted(row["cut_documents"]), counted(row["cuts"]), f"{row['cuts_at_line_ends_share']:.0%}")
-        table.add_row(escape(shorten(name, 40)), *counts, f"{row['padding_share']:.3%}", *cuts)
+        table.add_row(escape(shorten(_label(name, languages), NAME)), *counts, f"{row['padding_share']:.3%}", *cuts)
+    return table
+
+
+def _label(stratum: str, languages: dict[str, str]) -> str:
+    """A stratum, with the name of its language where its folder only tells a digest of that."""
+    return f"{stratum.rpartition('/')[0]}/{languages[stratum]}" if stratum in languages else stratum
+
+
+def _folders(shard: dict[str, Any]) -> Table:
+    """Where strata lie that are told by another name; empty where none is."""
+    languages = shard["languages_of_strata"]
+    more = f", the first {STRATA_SHOWN} of {len(languages)}" if len(languages) > STRATA_SHOWN else ""
+    table = empty_table(f"Folders of strata whose language has no plain name{more}", "stratum", "folder", left=(0, 1))
+    for name in list(languages)[:STRATA_SHOWN]:
+        table.add_row(escape(shorten(_label(name, languages), NAME)), escape(shorten(name, WIDEST)))
     return table
 
 
@@ -82,7 +109,7 @@ def _infills(shard: dict[str, Any]) -> Table:
     table = empty_table("Filling in the middle: means, and shares of the chunks drawn", "source", *columns)
     for name, row in shard["by_source"].items():
         counts = row["corruption"].get("fim")
-        if counts:
+        if counts and (counts["psm"] or counts["spm"] or counts["untransformed"]):
             orders = {order: counts[order] for order in ("psm", "spm", "untransformed")}
             made, all_chunks = counts["psm"] + counts["spm"], max(1, sum(orders.values()))
             shares = (f"{count / all_chunks:.1%}" for count in orders.values())
@@ -95,7 +122,7 @@ def _prefixes(shard: dict[str, Any]) -> Table:
     table = empty_table("Prefix language modelling", "source", "examples", "prefix, mean share")
     for name, row in shard["by_source"].items():
         counts = row["corruption"].get("prefix_lm")
-        if counts:
+        if row["objectives"]["prefix_lm"]["examples"]:
             table.add_row(escape(name), counted(counts["examples"]), f"{_mean(counts['prefix_share_histogram']):.1%}")
     return table
 
@@ -104,7 +131,7 @@ def _chats(shard: dict[str, Any]) -> Table:
     table = empty_table("Chats", "source", "examples", "without an answer")
     for name, row in shard["by_source"].items():
         counts = row["corruption"].get("chat")
-        if counts:
+        if counts and counts["examples"]:
             table.add_row(escape(name), counted(counts["examples"]), counted(counts["examples_without_targets"]))
     return table
 

@@ -22,7 +22,7 @@ from typing import Any
 from contracts.errors import OutputError, StageError
 from contracts.manifest import FileEntry, Manifest, digest_of
 from contracts.schemas import FORMAT_VERSION
-from pipelines.differences import difference
+from pipelines.differences import difference, why
 from pipelines.storage import (
     TEMPORARY,
     abort_uploads,
@@ -117,7 +117,7 @@ class Stage:
             if not change and not missing:
                 return False, "is up to date"
             lost = f"{len(missing)} of its files are missing or were cut, such as {missing[0]}" if missing else ""
-            return True, f"is made again: {change or lost}"
+            return True, f"is made again{why(change or lost)}"
         found = names_in(self.folder)
         if not found:
             return True, ""
@@ -130,7 +130,7 @@ class Stage:
         if begun is None:
             return True, "is begun again: it was stopped before it had begun"
         change = difference(begun, self.identity)
-        return True, f"is begun again: {change}" if change else "goes on where it stopped"
+        return True, f"is begun again{why(change)}" if change else "goes on where it stopped"
 
     def begin(self, *, again: bool = False) -> None:
         """Readies the folder for work: what is of this identity and unfinished stays, unless `again`; all else goes."""

@@ -9,9 +9,8 @@ What a run lacks, such as stages that lie elsewhere, is noted, and the rest is t
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -21,13 +20,14 @@ from contracts.errors import ConfigError, InputError, ShardError, StageError
 from contracts.schemas import OBJECTIVES as NAMES
 from pipelines import lookup
 from pipelines.forget import scan
-from pipelines.forgotten import Listed
+from pipelines.guesses import did_you_mean
+from pipelines.input_run import check_input
 from pipelines.storage import absolute, exists, join, read_manifest
 from pipelines.storage.errors import reading
 from pipelines.storage.systems import file_system
 from pipelines.token_text import TokenText
+from pipelines.trace_home import Answer, Home, folders_above, is_shard_stage
 from sharding.batch import Batch
-from sharding.forgotten import Mask
 from sharding.objectives import OBJECTIVES
 from sharding.objectives.base import Controls
 from sharding.shards import SegmentTable, Shard
@@ -35,8 +35,8 @@ from sharding.shards import SegmentTable, Shard
 AROUND = 40
 """Tokens shown on either side of the one that is asked for, by default."""
 
-Answer = dict[str, Any]
-"""A JSON object."""
+SHARDS_SHOWN = 5
+"""Shards of a run that are named where the one that was asked for is not there."""
 
 
 def trace_token(path: str, row: int, token: int, input_dir: str = "", around: int = AROUND) -> Answer:
@@ -45,7 +45,8 @@ def trace_token(path: str, row: int, token: int, input_dir: str = "", around: in
     Raises ShardError for what is no shard, ConfigError for a folder and for a row or token that the shard does not have. Cost: a pass over
     the ids of the source's documents in curate, and one over dedup's removals.
     """
-    _refuse_folder(path)
+    check_input(input_dir)
+    _check_path(path)
     shard = Shard.open(path)
     _check_range("row", row, shard.rows, path)
     ids, segments = shard.row(row), shard.segments(row)
@@ -65,7 +66,7 @@ def trace_token(path: str, row: int, token: int, input_dir: str = "", around: in
     if segments.kind[number]:
         doc_id = segments.doc_id[number].tobytes()
         answer |= home.document(doc_id, shard.metadata.source, notes)
-        answer["forgotten"] = home.forgotten(doc_id, [(home.shard_path, row, number)])
+        answer["forgotten"] = home.forgotten(doc_id, answer["document"], [(home.shard_path, row, number)])
     return {**answer, "notes": notes}
 
 
@@ -75,6 +76,7 @@ def trace_document(run_dir: str, doc_id: bytes, input_dir: str = "") -> Answer:
     Raises StageError for a folder that is no run, InputError for a document that no stage has seen. Cost: a pass over the ids of all
     documents, and one over the segments of all shards.
     """
+    check_input(input_dir)
     home = Home(run_dir, input_dir)
     notes: list[str] = []
     shards = lookup.folder_of("shard", run_dir)
@@ -89,97 +91,18 @@ def trace_document(run_dir: str, doc_id: bytes, input_dir: str = "") -> Answer:
         raise InputError(home.unknown(doc_id))
     if not shards:
         notes.append(f"{run_dir} has no finished shard stage yet")
-    answer["forgotten"] = home.forgotten(doc_id, [(row["shard"], row["row"], row["segment"]) for row in answer["rows"]])
-    return {**answer, "notes": notes}
+    segments = [(row["shard"], row["row"], row["segment"]) for row in answer["rows"]]
+    answer["forgotten"] = home.forgotten(doc_id, answer["document"], segments)
+    return {**answer, "shards": shards, "notes": notes}
 
 
-@dataclass(frozen=True)
-class Home:
-    """The run that a shard belongs to, if it lies in one."""
-
-    run_dir: str
-    """Empty if the shard lies in none."""
-    input_dir: str = ""
-    """Another run, for earlier stages that this one lacks."""
-    shard_path: str = ""
-    """Path of the shard in its manifest."""
-
-    @staticmethod
-    def of(path: str, input_dir: str) -> Home:
-        """Looks for the manifest of a shard stage in the folders above."""
-        folder, name = absolute(path).rsplit("/", 1)
-        while folder.rstrip("/") and not folder.endswith(":/"):
-            if _is_shard_stage(folder):
-                return Home(os.path.dirname(folder), input_dir, name)
-            folder, _, last = folder.rpartition("/")
-            name = f"{last}/{name}"
-        return Home("", input_dir, "")
-
-    def folder(self, stage: str) -> str:
-        """Of a committed stage, or empty."""
-        return lookup.folder_of(stage, self.run_dir, self.input_dir)
-
-    def forgotten(self, doc_id: bytes, places: Sequence[tuple[str, int, int]]) -> Answer:
-        """Whether a document is on the run's list, and whether all its places (shard, row, segment) are hidden from loaders."""
-        listed, mask = self.run_dir != "" and doc_id in Listed.of(self.run_dir).ids, self.mask()
-        return {"listed": listed, "hidden": bool(places) and all(_is_hidden(mask, *place) for place in places)}
-
-    def mask(self) -> Mask | None:
-        """What loaders of the run's shards read as padding. Raises ShardError if it is not theirs."""
-        shards = lookup.folder_of("shard", self.run_dir) if self.run_dir else ""
-        return Mask.open(shards, read_manifest(shards).digest) if shards else None
-
-    def token_text(self, shard: Shard) -> tuple[TokenText | None, list[str]]:
-        """What turns the shard's ids into text; None, and a note, where its tokenizer is not there."""
-        folder = self.folder("tokenizer")
-        if not folder:
-            return None, ["text is not shown: no tokenizer stage lies beside the shard; --input names a run that has it"]
-        text = TokenText.load(join(folder, "tokenizer.json"), shard.metadata)
-        return text, [] if text else [f"text is not shown: {folder} holds another tokenizer than the shard was made with"]
-
-    def document(self, doc_id: bytes, stratum: str, notes: list[str]) -> Answer:
-        """`doc_id`, what curate says of it, and how many duplicates were removed for it."""
-        answer: Answer = {"doc_id": doc_id.hex(), "document": None, "duplicates_removed": None}
-        if curate := self.folder("curate"):
-            row = lookup.documents(curate, [doc_id], stratum).get(doc_id)
-            answer["document"] = _document_words(curate, row) if row else None
-            if row is None:
-                notes.append(f"{curate} kept no document of this id")
-        else:
-            notes.append(
-                "document and origin are not known: no curate stage lies beside the shards; --input names a run that has it"
-            )
-        if dedup := self.folder("dedup"):
-            answer["duplicates_removed"] = lookup.copies_of(dedup, doc_id)
-        return answer
-
-    def fate(self, doc_id: bytes) -> Answer:
-        """The decision or removal that took it out of the corpus; {"kept": True} if there is none, as for an id that is of no document."""
-        curate, dedup = self.folder("curate"), self.folder("dedup")
-        for row in lookup.decisions(curate, [doc_id]) if curate else ():
-            return {"kept": False, **{name: row[name] for name in ("outcome", "check", "reason", "origin")}}
-        for row in lookup.removals(dedup, [doc_id]) if dedup else ():
-            keeper = {"keeper_id": row["keeper_id"].hex(), "jaccard": round(float(row["jaccard"]), 6)}
-            return {"kept": False, "outcome": "duplicate", "check": row["kind"], "reference": row["reference"], **keeper}
-        return {"kept": True}
-
-    def unknown(self, doc_id: bytes) -> str:
-        """Words for an id that is of no document."""
-        stages = [stage for stage in ("curate", "dedup", "shard") if self.folder(stage)]
-        listed = (
-            ", though it is on the list of what was forgotten" if self.run_dir and doc_id in Listed.of(self.run_dir).ids else ""
-        )
-        lacking = "" if "curate" in stages else " What curate dropped is not known here: --input names a run that has that stage."
-        return (
-            f"{self.run_dir}: document {doc_id.hex()} is unknown{listed}: {', '.join(stages)} tell nothing of it. Compare the id with "
-            f"those that `spanmill trace SHARD ROW TOKEN` prints.{lacking}"
-        )
-
-
-def _refuse_folder(path: str) -> None:
+def _check_path(path: str) -> None:
+    """Raises ConfigError for a folder, and ShardError, with the shards that there are, for what is not there."""
     with reading(path):
         fs, name = file_system(path)
         is_folder = fs.isdir(name)
+    if not is_folder and not exists(path):
+        raise ShardError(f"{path}: no such shard.{_shards_near(absolute(path))}")
     if is_folder:
         raise ConfigError(
             f"{path} is a folder; a row and a token are those of one shard file. Name it, for instance RUN/shard/code/00000.arrow, or ask "
@@ -187,16 +110,18 @@ def _refuse_folder(path: str) -> None:
         )
 
 
-def _is_shard_stage(folder: str) -> bool:
-    try:
-        return exists(join(folder, "manifest.json")) and read_manifest(folder).stage == "shard"
-    except StageError:  # a manifest.json that is not Spanmill's
-        return False
-
-
-def _is_hidden(mask: Mask | None, shard: str, row: int, number: int) -> bool:
-    places = mask.of(shard) if mask else None
-    return places is not None and number in places.in_row(row)
+def _shards_near(path: str) -> str:
+    """Which shards the run has that a path is in, and the one that was probably meant."""
+    folders = [each for folder in folders_above(path) for each in (folder, join(folder, "shard"))]
+    stage = next(filter(is_shard_stage, folders), "")
+    if not stage:
+        return " Name one as RUN/shard/code/00000.arrow."
+    paths = [join(stage, entry.path) for entry in read_manifest(stage).files]
+    more = f" and {len(paths) - SHARDS_SHOWN:,} more" if len(paths) > SHARDS_SHOWN else ""
+    guess = next(iter(get_close_matches(path, paths, n=1)), "")
+    return (
+        f"{did_you_mean(guess)} {stage} has {', '.join(entry.removeprefix(f'{stage}/') for entry in paths[:SHARDS_SHOWN])}{more}."
+    )
 
 
 def _check_range(what: str, value: int, count: int, where: str) -> None:
@@ -255,11 +180,6 @@ def _neighbourhood(
         "asked": text.pieces(ids[token : token + 1]),
         "after": text.pieces(ids[token + 1 : min(stop, token + 1 + around)]),
     }
-
-
-def _document_words(curate: str, row: lookup.Row) -> Answer:
-    described = {name: row[name] for name in lookup.DESCRIBED if name != "doc_id"}
-    return {**described, "input_paths": lookup.input_paths(curate, row["origin"])}
 
 
 def _rows(shards: str, doc_id: bytes) -> list[Answer]:

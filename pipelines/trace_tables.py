@@ -1,8 +1,7 @@
-"""What `trace` and `forget` print. Text and names of a corpus are hostile: nothing of them reaches a terminal but printable characters."""
+"""What `trace` prints. Text and names of a corpus are hostile: nothing of them reaches a terminal but printable characters."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,30 +9,29 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.cells import counted, empty_table, escape, printable, shorten
+from pipelines.cells import counted, empty_table, escape, printable, shorten, some
+from pipelines.console import WIDTH, new_console, print_whole
+from pipelines.storage import join
 from pipelines.token_text import Piece
 
 ROWS_SHOWN = 20
+NAME = 48
+"""Cells of a name in a list of documents."""
 BRACKETS = str.maketrans({"⟦": r"\u27e6", "⟧": r"\u27e7"})
 """How text that itself holds the brackets of control tokens is shown, so that it cannot pass for one."""
-WIDTH = 120
-"""Columns where there is no terminal."""
 
 Answer = dict[str, Any]
 
 
 def show_token(answer: Answer) -> None:
     """Prints what trace_token found."""
-    console, table = _console(), empty_table("", "", "", left=(0, 1), header=False)
+    console, table = new_console(), empty_table("", "", "", left=(0, 1), header=False)
     segment = answer["segment"]
     target = {True: ", a target of the loss", False: ", no target of the loss", None: ""}[segment.get("is_target")]
     rows = [
         ("token", f"{answer['token']:,} of row {answer['row']:,}, id {answer['token_id']}{target}"),
         ("shard", f"{answer['shard']}, stratum {answer['stratum']}, epoch {answer['epoch']}"),
-        (
-            "segment",
-            f"{segment['objective']}, tokens {segment['start']:,} to {segment['start'] + segment['length'] - 1:,} of the row",
-        ),
+        ("segment", _segment_words(segment)),
         *_place_rows(segment),
         *_document_rows(answer),
     ]
@@ -46,67 +44,57 @@ def show_token(answer: Answer) -> None:
 
 def show_document(answer: Answer) -> None:
     """Prints what trace_document found."""
-    console, table = _console(), empty_table("", "", "", left=(0, 1), header=False)
+    console, table = new_console(), empty_table("", "", "", left=(0, 1), header=False)
     _print(console, table, [*_document_rows(answer), *_fate_rows(answer["fate"])], answer)
     if rows := answer["rows"]:
         tokens = sum(row["length"] for row in rows)
-        title = f"{len(rows):,} segments, {tokens:,} tokens of rows"
+        title = f"{some(len(rows), 'segment')}, {some(tokens, 'token')} of rows"
         console.print(f"\n{title}{'' if len(rows) <= ROWS_SHOWN else f'; the first {ROWS_SHOWN}, --json prints all'}")
-        names = ("shard", "epoch", "row", "start", "length", "doc_start", "objective")
-        table = empty_table("", *names, left=(0, 6))
+        names = ("epoch", "row", "start", "length", "doc_start", "objective")
+        table = empty_table("", "shard", *names, left=(0, 6))
         for row in rows[:ROWS_SHOWN]:
-            table.add_row(*(counted(row[name]) if isinstance(row[name], int) else escape(row[name]) for name in names))
-        console.print(table)
+            cells = (counted(row[name]) if isinstance(row[name], int) else escape(row[name]) for name in names)
+            table.add_row(escape(join(answer["shards"], row["shard"])), *cells)
+        print_whole(console, table)
 
 
-def show_receipt(receipt: Answer) -> None:
-    """Prints what forget found and did."""
-    console, found = _console(), receipt["found"]
-    for name, count in list(found["repos"].items())[:ROWS_SHOWN]:
-        console.print(f"{escape(shorten(name, 60))}: {count:,} document{'s' if count != 1 else ''}")
-    _unknown(console, "ids", "neither in curate's documents nor in shards; kept on the list all the same", found["unknown_doc_ids"])
-    _unknown(console, "repositories", "without a document here; kept on the list all the same", found["unknown_repos"])
-    if shards := receipt["shards"]:
-        rows = sum(map(len, shards["rows"].values()))
-        console.print(
-            f"{shards['documents']:,} documents lie in {rows:,} rows of {len(shards['rows']):,} shards: {shards['segments']:,} segments, "
-            f"{shards['tokens']:,} tokens, which loaders now read as padding."
-        )
-    else:
-        console.print(
-            "There are no shards here; those that are made later will leave these documents out. Shards that another run has made of this "
-            "one stay as they are until `spanmill forget` names that run, with --input for this one.",
-            soft_wrap=True,
-        )
-    _keepers(console, receipt["keepers"])
-    console.print(f"receipt: {escape(receipt['receipt'])}", soft_wrap=True)
+def show_names(answer: Answer) -> None:
+    """Prints what trace_names found."""
+    console, shown, count = new_console(), answer["shown"], answer["documents"]
+    what = ": ".join(name for name in (answer["repo"], answer["path"]) if name)
+    more = f"; the first {len(shown):,}, --limit shows more" if count > len(shown) else ""
+    console.print(f"{escape(shorten(what, 4 * WIDTH))}: {some(count, 'document')}{more}", soft_wrap=True)
+    table = empty_table("", "document", "repository", "path", "language", "where it went", left=range(5))
+    for each in shown:
+        names = (escape(shorten(each[name] or "–", NAME)) for name in ("repo", "path", "language"))
+        table.add_row(each["doc_id"], *names, _whereabouts(each, bool(answer["shards"])))
+    print_whole(console, table)
 
 
-def _unknown(console: Console, what: str, words: str, names: Sequence[str]) -> None:
-    if names:
-        some = ", ".join(shorten(name, 60) for name in names[:5])
-        console.print(f"{len(names):,} {what} {words}: {escape(some)}{' …' if names[5:] else ''}", soft_wrap=True)
+def _whereabouts(each: Answer, has_shards: bool) -> str:
+    where = f"in {some(each['rows'], 'row')}" if each["rows"] else "in no shard" if has_shards else "there are no shards"
+    if each["keeper_id"]:
+        where = f"duplicate of {each['keeper_id']}"
+    forgotten = _forgotten_words(each["forgotten"], has_shards)
+    return f"{where}; forgotten: {forgotten}" if forgotten else where
 
 
-def _keepers(console: Console, keepers: Sequence[Answer]) -> None:
-    left = [each for each in keepers if not each["forgotten"]]
-    if keepers and not left:
-        console.print(f"{len(keepers):,} of them were duplicates; their keepers are forgotten too.")
-    for each in left[:ROWS_SHOWN]:
-        same = "the same text" if each["kind"] == "exact" else f"nearly the same text (Jaccard {each['jaccard']:.3f})"
-        console.print(f"{each['doc_id']} was removed as a duplicate; {each['keeper_id']} holds {same} and stays.")
-    if left:
-        console.print(f"{len(left):,} such keepers stay; --with-keepers forgets them too.")
+def _segment_words(segment: Answer) -> str:
+    first, length = segment["start"], segment["length"]
+    return f"{segment['objective']}, {some(length, 'token')}: {first:,} to {first + length - 1:,} of the row, both included"
 
 
 def _place_rows(segment: Answer) -> Iterator[tuple[str, str]]:
-    if "doc_start" in segment:
-        place = segment["document_token"]
-        inside = "a control token that the objective wrote" if place is None else f"token {place:,} of the document"
-        yield (
-            "place",
-            f"{inside}; the segment begins at token {segment['doc_start']:,} of it, and this is its token {segment['offset']:,}",
-        )
+    if "doc_start" not in segment:
+        return
+    place, begin, offset = segment["document_token"], segment["doc_start"], segment["offset"]
+    inside = f"token {offset:,} of its segment, whose text begins at token {begin:,} of the document"
+    if place is None:
+        yield "place", f"a control token that the objective wrote; {inside}"
+    elif place == begin + offset:
+        yield "place", f"token {place:,} of the document; {inside}"
+    else:
+        yield "place", f"token {place:,} of the document, which the objective has moved: here it is {inside}"
 
 
 def _document_rows(answer: Answer) -> Iterator[tuple[str, str]]:
@@ -122,13 +110,16 @@ def _document_rows(answer: Answer) -> Iterator[tuple[str, str]]:
         yield "origin", ", ".join([document["origin"], *document["input_paths"]])
     if removed := answer["duplicates_removed"]:
         yield "duplicates", f"{removed['exact']:,} exact and {removed['near']:,} near ones were removed for it"
-    yield "forgotten", _forgotten_words(answer["forgotten"])
+    yield "forgotten", _forgotten_words(answer["forgotten"], bool(answer.get("shards"))) or "no"
 
 
-def _forgotten_words(forgotten: Answer) -> str:
+def _forgotten_words(forgotten: Answer, has_shards: bool) -> str:
+    """What became of a document that is forgotten; nothing for one that is not."""
     if forgotten["hidden"]:
-        return "yes: loaders read padding in its place"
-    return "on the list, but not hidden: run `spanmill forget` again" if forgotten["listed"] else "no"
+        return "loaders read padding in its place"
+    if forgotten["left_out"]:
+        return f"on the list; {'the shards were made without it' if has_shards else 'shards that are made later leave it out'}"
+    return "on the list, but not hidden: run `spanmill forget` again" if forgotten["listed"] else ""
 
 
 def _fate_rows(fate: Answer) -> Iterator[tuple[str, str]]:
@@ -159,7 +150,3 @@ def _shown(pieces: Sequence[Piece]) -> Text:
 def _harmless(text: str) -> str:
     spaced = text.replace("\t", "    ").translate(BRACKETS)
     return "".join(letter if letter.isprintable() or letter == "\n" else "�" for letter in spaced)
-
-
-def _console() -> Console:
-    return Console(highlight=False, emoji=False, width=None if os.isatty(1) else WIDTH)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow.compute as pc
@@ -10,40 +11,61 @@ from tokenizers import Tokenizer
 
 from contracts.errors import ShardError, StageError
 from contracts.manifest import Manifest
+from pipelines.cells import sized, some
 from pipelines.corpus import REMOVED_ROWS, read_columns
-from pipelines.forgotten_check import forgotten_problems
+from pipelines.forgotten_check import check_forgotten
+from pipelines.input_run import EARLIER, STAGES, check_input, folders_of
 from pipelines.progress import Reporter
 from pipelines.rows import load
-from pipelines.storage import TEMPORARY, digest_file, exists, files_below, join, read_bytes, read_manifest, sizes_of
+from pipelines.storage import TEMPORARY, digest_file, files_below, join, read_bytes, read_manifest, sizes_of
 from sharding.check import inspect
 from sharding.forgotten import MASK_PATH
 from sharding.shards import Shard
 
-STAGES = ("survey", "curate", "signatures", "dedup", "tokenizer", "shard", "train")
+
+class Proof(NamedTuple):
+    """What a run's files tell of it, a line each."""
+
+    problems: list[str]
+    """What is wrong; none if the run is sound."""
+    notes: list[str]
+    """What these files alone cannot prove, and what would."""
 
 
-def verify(run_dir: str, reporter: Reporter) -> list[str]:
-    """All problems found, one line each; none if the run is sound. Raises StageError if there is no finished stage."""
-    stages = [stage for stage in STAGES if exists(join(run_dir, stage, "manifest.json"))]
-    if not stages:
+def verify(run_dir: str, reporter: Reporter, input_dir: str = "") -> list[str]:
+    """The problems alone, see `prove`."""
+    return prove(run_dir, reporter, input_dir).problems
+
+
+def prove(run_dir: str, reporter: Reporter, input_dir: str = "") -> Proof:
+    """Checks every finished stage of a run, what it has forgotten, and that its stages were made from one another.
+
+    Earlier stages that the run lacks are looked up in the run `input_dir`: their manifests are compared and its list of the forgotten is
+    held against the shards, but its files are not checked again. Raises StageError if there is no finished stage.
+    """
+    check_input(input_dir)
+    own = folders_of(run_dir, "", STAGES)
+    if not own:
         raise StageError(f"{run_dir} holds no finished stage: there is nothing to verify.")
     found: list[str] = []
-    for stage in stages:
-        folder = join(run_dir, stage)
+    for stage, folder in own.items():
         made = read_manifest(folder)
         wrong = [f"{stage}: {problem}" for problem in _files(folder, made)]
         if not wrong:  # contents of damaged files say nothing more
             check = {"curate": _curate, "dedup": _dedup, "tokenizer": _tokenizer, "shard": _shard}.get(stage)
             wrong = [f"{stage}: {problem}" for problem in check(folder, made)] if check else []
-        reporter.say(
-            f"  {stage}: {len(made.files):,} files, {sum(entry.bytes for entry in made.files) / 1e6:.1f} MB: {_verdict(wrong)}"
-        )
+        size = sized(sum(entry.bytes for entry in made.files))
+        reporter.say(f"  {stage}: {some(len(made.files), 'file')}, {size}: {_verdict(wrong)}")
         found += wrong
-    return found + forgotten_problems(run_dir) + _chain(run_dir, stages)
+    words, wrong = check_forgotten(run_dir, input_dir)
+    if words:
+        reporter.say(f"  forgotten: {words}: {_verdict(wrong)}")
+    chained = _chain(own, folders_of(run_dir, input_dir, STAGES))
+    return Proof([*found, *wrong, *chained.problems], chained.notes)
 
 
 def _verdict(wrong: list[str]) -> str:
-    return f"{len(wrong)} problems" if wrong else "sound"
+    return some(len(wrong), "problem") if wrong else "sound"
 
 
 def _files(folder: str, made: Manifest) -> Iterator[str]:
@@ -152,17 +174,21 @@ def _shard(folder: str, made: Manifest) -> Iterator[str]:
         yield f"tokens do not add up in the manifest: {totals}"
 
 
-def _chain(run_dir: str, stages: list[str]) -> list[str]:
-    """Whether each stage was made from the stages that lie beside it."""
-    found = []
-    for stage in stages:
-        made = read_manifest(join(run_dir, stage))
-        absent = [name for name in made.upstream if name in STAGES and name not in stages]
-        found += [
-            f"{stage}: it was made from a {name!r} stage that is not in this run, so their agreement is not proved"
-            for name in absent
-        ]
-        for name, digest in made.upstream.items():
-            if name in stages and read_manifest(join(run_dir, name)).digest != digest:
-                found.append(f"{stage}: it was made from another {name!r} stage than the one in this run; run `spanmill run` again")
-    return found
+def _chain(own: Mapping[str, str], folders: Mapping[str, str]) -> Proof:
+    """Whether each stage of a run was made from the stages that lie beside it, or else in the input run."""
+    digests = {stage: read_manifest(folder).digest for stage, folder in folders.items()}
+    proof = Proof([], [])
+    for stage, folder in own.items():
+        upstream = {name: digest for name, digest in read_manifest(folder).upstream.items() if name in STAGES}
+        if absent := [name for name in upstream if name not in digests]:
+            remedy = ": --input names the run that has them" if set(absent) <= set(EARLIER) else ""
+            proof.notes.append(
+                f"{stage} was made from stages that are not in this run ({', '.join(absent)}), so that they agree is not proved{remedy}"
+            )
+        proof.problems.extend(
+            f"{stage}: it was made from another {name!r} stage (digest {digest}) than {folders[name]} ({digests[name]}); "
+            f"{'run `spanmill run` again' if name in own else 'name the run that it was made from with --input'}"
+            for name, digest in upstream.items()
+            if digests.get(name, digest) != digest
+        )
+    return proof

@@ -68,7 +68,7 @@ class ShardSettings(Settings):
     """Passes that are written: the same documents, corrupted and packed differently in each (CodeGen2.5's five epochs: corruption as
     augmentation). A trainer that goes on beyond the last begins again with the first."""
 
-    epoch: int = Field(default=0, ge=0)
+    epoch: int = Field(default=0, ge=0, le=2**62)
     """Number of the first pass."""
 
     @property

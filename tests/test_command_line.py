@@ -22,6 +22,7 @@ COMMANDS = (
     "shard",
     "train",
     "workers",
+    "settings",
     "stats",
     "verify",
     "trace",
@@ -124,6 +125,9 @@ def test_the_whole_line(tmp_path: Path) -> None:
         (["run", "--output", "x", "--runer=SparkRunner"], "Did you mean --runner?"),
         (["run", "--output", "x", "stray"], "unknown argument 'stray'"),
         (["run"], "Missing option '--output'"),
+        (["run", "--ouput", "x"], "Did you mean --output?"),
+        (["train", "--ouput", "x"], "--output"),
+        (["settings", "tokeniser"], "Did you mean 'tokenizer'?"),
         (["run", "--output", "x", "--config", "none.toml"], "There is no recipe 'none.toml'"),
         (["run", "--output", "x", "--set", "dedup.treshold=1"], "Did you mean 'dedup.threshold'?"),
         (["run", "--output", "x", "--set", "train.stepz=1"], "Did you mean 'steps'?"),
@@ -145,7 +149,7 @@ def test_wrong_usage_is_explained_and_exits_with_2(
     assert words in done.stderr
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    assert not list(tmp_path.rglob("manifest.json"))
+    assert [path.name for path in tmp_path.iterdir()] == ["r.toml"], "a command that made nothing leaves nothing"
 
 
 @pytest.mark.parametrize(
@@ -166,6 +170,36 @@ def test_what_is_missing_is_named_and_exits_with_1(
     assert words in done.stderr
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
+
+
+def test_a_run_of_which_nothing_is_kept_stops_there(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "a.py").write_text("x = 1\n")
+    config = tmp_path / "r.toml"
+    config.write_text(f'[[source]]\ntype = "tree"\nname = "a"\npath = "{tmp_path / "tree"}"\n')
+    done = spanmill("run", "--quiet", "--config", str(config), "--output", str(tmp_path / "run"))
+    assert done.returncode == 1
+    assert "Warning: of 1 documents of the source 'a' none was kept: the filter license dropped 1" in done.stderr
+    assert "Error: None of 1 documents was kept" in done.stderr
+    assert done.stdout == ""
+    assert sorted(path.name for path in (tmp_path / "run").iterdir() if path.is_dir()) == ["curate", "survey"]
+
+
+def test_a_run_may_end_with_any_stage(tmp_path: Path) -> None:
+    config = recipe(tmp_path)
+    for until, last in (("survey", "survey"), ("curate", "curate"), ("signatures", "signatures")):
+        done = spanmill("run", "--until", until, "--config", config, "--output", str(tmp_path / "run"))
+        assert done.returncode == 0, done.stderr
+        made = {path.parent.name for path in (tmp_path / "run").glob("*/manifest.json")}
+        assert last in made
+        assert done.stderr.count("survey") == 1, "said once"
+    assert made == {"survey", "curate", "signatures"}
+
+
+def test_settings_are_explained() -> None:
+    done = spanmill("settings", "shard.fim")
+    assert done.returncode == 0
+    assert done.stdout.startswith("[shard.fim]\n")
 
 
 def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:

@@ -37,7 +37,10 @@ def train_on(words: pa.Table, settings: TokenizerSettings) -> tuple[Vocabulary, 
     One thread. Raises InputError if there are no words.
     """
     if words.num_rows == 0:
-        raise InputError("There is no text to train a tokenizer on: no document was kept. See the drop reasons with `stats`.")
+        raise InputError(
+            "There is no text to train a tokenizer on: nothing that was kept has any, or tokenizer.weights gives it none. "
+            "`spanmill stats` tells why documents were not kept."
+        )
     counts = np.asarray(words["count"])
     kept = words.slice(0, int(np.searchsorted(-counts, -least_count([bytes_by_count(words)]), side="right")))
     column = kept["word"].combine_chunks()

@@ -10,17 +10,23 @@ import os
 import pickle
 import re
 import zipfile
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from contracts.errors import ConfigError, StageError
+from contracts.errors import StageError
 from trainer.config import TrainSettings
 
 FREE_SETTINGS = ("checkpoint_every", "keep_checkpoints", "threads", "device", "compile")
 """Settings that may change between stop and resume: they do not say what is computed, only where and how often it is saved."""
+
+SCHEDULE = (
+    "The learning rate comes down to its minimum at the last step: each step so far was one of {}, and would have been another one in a "
+    "longer or shorter training."
+)
+"""Why a training cannot be extended."""
 
 
 @dataclass
@@ -39,6 +45,12 @@ class Checkpoint:
     special_ids: dict[str, int]
     model: dict[str, Any]
     optimizer: dict[str, Any]
+    objectives: list[str] = field(default_factory=list)
+    """Those of which the shards that it was trained on hold examples; empty where their manifest does not say."""
+    shards: dict[str, Any] = field(default_factory=dict)
+    """What the shards were made of; see `provenance.made_of`."""
+    masks: list[Any] = field(default_factory=list)
+    """What was forgotten while it was trained; a `provenance.Stretch` each."""
 
 
 def save(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
@@ -47,7 +59,7 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     path = folder / f"step-{checkpoint.step:06d}.pt"
     temporary = path.with_suffix(".tmp")
     with temporary.open("wb") as file:
-        torch.save({field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}, file)
+        torch.save({each.name: getattr(checkpoint, each.name) for each in fields(checkpoint)}, file)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
@@ -74,18 +86,16 @@ def require_newest(folder: Path) -> Checkpoint:
     return checkpoint
 
 
-def check_settings(checkpoint: Checkpoint, settings: TrainSettings) -> None:
-    """Raises ConfigError, naming each setting that differs from the checkpoint's and matters."""
+def check_settings(folder: Path, step: int, then: dict[str, Any], settings: TrainSettings) -> None:
+    """Raises StageError, naming each setting that matters and was another when `folder` was trained up to `step`."""
     now = settings.model_dump(mode="json")
-    differing = [
-        f"{name} was {checkpoint.settings.get(name)!r}, now {value!r}"
-        for name, value in now.items()
-        if name not in FREE_SETTINGS and checkpoint.settings.get(name) != value
-    ]
+    differing = [name for name, value in now.items() if name not in FREE_SETTINGS and then.get(name) != value]
     if differing:
-        raise ConfigError(
-            f"Cannot resume at step {checkpoint.step}: train.{', train.'.join(differing)}. "
-            "Set it back, or remove the folder train/ to start anew."
+        changes = ", ".join(f"train.{name} was {then.get(name)!r}, now {now[name]!r}" for name in differing)
+        why = f" {SCHEDULE.format(then.get('steps'))}" if "steps" in differing else ""
+        raise StageError(
+            f"{folder} cannot go on at step {step:,}: {changes}.{why} Set {'it' if len(differing) == 1 else 'them'} back; or train anew: "
+            f"remove {folder}, or choose another --output (with --input {folder.parent}, for its shards)."
         )
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from trainer.tally import TITLES
 from trainer.train import Progress
 
 LINES = 10
@@ -44,7 +45,7 @@ class TrainProgress:
 
     def __call__(self, progress: Progress) -> None:
         """Shows one step."""
-        losses = "  ".join(f"{name} {value:.3f}" for name, value in progress.losses.items() if "/" not in name)
+        losses = "  ".join(f"{TITLES.get(name, name)} {value:.3f}" for name, value in progress.losses.items() if "/" not in name)
         words = f"{losses}  {progress.tokens_per_second:,.0f} tokens/s"
         if self._bar and self._task is not None:
             self._bar.update(self._task, completed=progress.step, losses=words)

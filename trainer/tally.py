@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from sharding.batch import Batch
 
 Float64 = npt.NDArray[np.float64]
 
-LABELS = {"causal": "causal", "span_corruption": "infill", "fim": "fim", "prefix_lm": "prefix_lm", "chat": "chat"}
-"""What an objective's loss is called in logs and on the plot."""
+TITLES = {"span_corruption": "span corruption", "prefix_lm": "prefix LM", "bits_per_byte": "bits per byte"}
+"""What losses are called where people read of them, if not by their names in the log. An objective's name there is that in OBJECTIVES."""
 
 
 @dataclass
@@ -50,17 +51,29 @@ class Tally:
     def losses(self) -> dict[str, float]:
         """Nats per token: "all", each objective, each source; "bits_per_byte" where the tokenizer is known. Only what occurred."""
         cells = {"all": self.sums.sum(axis=(1, 2))}
-        cells |= {LABELS[name]: self.sums[:, :, kind].sum(axis=1) for kind, name in enumerate(OBJECTIVES) if name in LABELS}
+        cells |= {name: self.sums[:, :, kind].sum(axis=1) for kind, name in enumerate(OBJECTIVES) if kind}
         cells |= {f"source/{name}": self.sums[:, number].sum(axis=1) for number, name in enumerate(self.sources)}
         losses = {name: float(nats / targets) for name, (nats, targets, _) in cells.items() if targets}
         nats, _, size = cells["all"].tolist()
         return losses | ({"bits_per_byte": nats / math.log(2) / size} if size else {})
 
 
-def unigram_entropy(batch: Batch, vocab_size: int) -> float:
-    """Entropy in nats of the targets' distribution: the loss of the best model that looks at no context."""
-    counts = np.bincount(batch.input_ids[:, 1:][batch.loss_mask], minlength=vocab_size)
-    shares = counts[counts > 0] / max(1, counts.sum())
+def by_objective(losses: Mapping[str, float]) -> dict[str, float]:
+    """The losses of single objectives, in the order of their codes, by their titles."""
+    return {TITLES.get(name, name): losses[name] for name in OBJECTIVES if name in losses}
+
+
+def unigram_entropy(batches: Iterable[Batch], vocab_size: int) -> float | None:
+    """Entropy in nats of the targets' distribution: the least loss on these rows of a model that looks at no context. None without targets.
+
+    Such a model would have to know how frequent each token is in these very rows, so one that was fitted elsewhere does a little worse.
+    """
+    counts = np.zeros(vocab_size, np.int64)
+    for batch in batches:
+        counts += np.bincount(batch.input_ids[:, 1:][batch.loss_mask], minlength=vocab_size)
+    if not counts.any():
+        return None
+    shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log(shares)).sum())
 
 

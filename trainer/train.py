@@ -3,7 +3,7 @@
     RUN/shard/  ──▶  RUN/train/  checkpoints/step-NNNNNN.pt   log.jsonl   loss.png   manifest.json (last)
 
 A run that was stopped goes on from its newest readable checkpoint by itself; on one machine's CPU the losses are then those of an
-unbroken run, bit for bit.
+unbroken run, bit for bit. One that is finished is left as it is, byte for byte.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from contracts.errors import ConfigError
+from contracts.errors import StageError
 from sharding.batch import Batch
 from sharding.loader import Loader, LoaderState
 from sharding.order import hold_out
 from sharding.prefetch import prefetch
-from sharding.shards import open_shards
+from sharding.shards import ShardSet, open_shards
 from trainer import checkpoint as checkpoints
 from trainer.config import TrainSettings
 from trainer.devices import choose_device, choose_dtype, repeatable
@@ -35,11 +35,9 @@ from trainer.interrupt import deferred_interrupt
 from trainer.loss import ChunkedCrossEntropy
 from trainer.model import Llama, document_mask
 from trainer.optimizer import Optimizers, make_optimizer
-from trainer.report import Summary, commit
+from trainer.provenance import Stretch, check_shards, extended, forgotten_since, made_of, stretch, trained_objectives
+from trainer.report import Summary, commit, finished
 from trainer.tally import Tally, token_bytes, unigram_entropy
-
-ENTROPY_SAMPLES = 4096
-"""Rows whose targets the unigram entropy is counted over, from the start of the sequence: 8M tokens at 2,048, half a second."""
 
 
 @dataclass(frozen=True)
@@ -54,18 +52,37 @@ class Progress:
     tokens_per_second: float
 
 
-def train(run_dir: Path, settings: TrainSettings, progress: Callable[[Progress], None] = lambda _: None) -> Summary:
-    """Train, or go on training, on `run_dir`/shard; everything made is under `run_dir`/train.
+def train(
+    run_dir: Path,
+    settings: TrainSettings,
+    progress: Callable[[Progress], None] = lambda _: None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Summary:
+    """Train, or go on training, on `run_dir`/shard; everything made is under `run_dir`/train. `say` is told how that was found.
 
-    Raises StageError without committed shards, ConfigError for settings that do not fit them or differ from the checkpoint's.
-    Ctrl-C ends the step, saves a checkpoint and raises KeyboardInterrupt.
+    Raises StageError without committed shards, and for settings that differ from those that it was begun with; ShardError for other
+    shards than those; ConfigError for settings that do not fit the shards. Ctrl-C ends the step, saves a checkpoint and raises
+    KeyboardInterrupt.
     """
+    shards, folder = open_shards(str(run_dir / "shard")), run_dir / "train"
+    if made := finished(folder, settings, shards):
+        say("train is up to date")
+        tell(say, forgotten_since(made.masks, made.steps, shards.mask, folder))
+        return made
     device = choose_device(settings.device)
     with repeatable(settings, device):
-        run = Run.start(run_dir, settings, device)
+        run = Run.start(run_dir, shards, settings, device)
         run.resume()
+        say(f"train goes on at step {run.step:,}" if run.step else "train")
+        tell(say, forgotten_since(run.masks, run.step, shards.mask, folder))
         run.go_on(progress)
         return run.finish()
+
+
+def tell(say: Callable[[str], None], words: str) -> None:
+    """Says something, if there is something to say."""
+    if words:
+        say(words)
 
 
 @dataclass
@@ -85,11 +102,12 @@ class Run:
     step: int = 0
     """Steps done."""
     log: list[dict[str, Any]] = field(default_factory=list)
+    masks: list[Stretch] = field(default_factory=list)
+    """What was forgotten while its steps were taken."""
 
     @staticmethod
-    def start(run_dir: Path, settings: TrainSettings, device: torch.device) -> Run:
+    def start(run_dir: Path, shards: ShardSet, settings: TrainSettings, device: torch.device) -> Run:
         """A run at step 0, nothing written yet."""
-        shards = open_shards(str(run_dir / "shard"))
         held_out = hold_out(shards.rows_for_evaluation(), settings.eval_rows)
         loader = Loader(shards, settings.weights, settings.seed, settings.batch_size, held_out=held_out)
         vocab_size = shards.metadata.vocab_size
@@ -111,18 +129,22 @@ class Run:
         saved = checkpoints.load_newest(self.folder / "checkpoints")
         if saved is None:
             return
-        checkpoints.check_settings(saved, self.settings)
+        checkpoints.check_settings(self.folder, saved.step, saved.settings, self.settings)
+        check_shards(saved, self.loader, self.folder)
         self.loader.resume(LoaderState(saved.consumed_samples, saved.fingerprint))
         self.model.load_state_dict(saved.model)
         self.optimizer.load_state_dict(saved.optimizer)
         self.step = saved.step
         self.log = read_log(self.folder / "log.jsonl", saved.step)
+        self.masks = saved.masks or [stretch(1, None)]
 
     def go_on(self, progress: Callable[[Progress], None]) -> None:
         """All steps that are left."""
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "manifest.json").unlink(missing_ok=True)
         write_log(self.folder / "log.jsonl", self.log)
+        if self.step < self.settings.steps:
+            self.masks = extended(self.masks, self.step + 1, self.loader.shard_set.mask)
         sequence = self.loader.iterate(self.step * self.settings.batch_size)
         ahead = prefetch(itertools.islice(sequence, self.settings.steps - self.step))
         with closing(ahead) as batches, deferred_interrupt() as interrupt:
@@ -140,7 +162,7 @@ class Run:
         entry = self.take_step(batch)
         speed = batch.loss_mask.size / (time.perf_counter() - began)
         if self.due(self.settings.eval_every):
-            entry["eval"] = self.evaluate()
+            entry |= {"eval": self.evaluate(), "unigram_entropy": self.unigram_entropy()}
         self.log.append(entry)
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(to_line(entry))
@@ -188,6 +210,10 @@ class Run:
             self.losses(batch, tally, 1.0)
         return tally.losses()
 
+    def unigram_entropy(self) -> float | None:
+        """Of the targets whose losses `evaluate` gives."""
+        return unigram_entropy(self._held_out(), self.loader.shard_set.metadata.vocab_size)
+
     def _held_out(self) -> Iterator[Batch]:
         for source in self.loader.sources:
             rows = self.loader.held_out_batch(source)
@@ -212,23 +238,24 @@ class Run:
             special_ids=shards.special_ids,
             model=self.model.state_dict(),
             optimizer=self.optimizer.state_dict(),
+            objectives=trained_objectives(self.loader),
+            shards=made_of(self.loader.shard_set.manifest),
+            masks=self.masks,
         )
         checkpoints.save(self.folder / "checkpoints", saved, self.settings.keep_checkpoints)
 
     def finish(self) -> Summary:
-        """Plot, then commit the manifest."""
-        rows = min(ENTROPY_SAMPLES, self.settings.steps * self.settings.batch_size)
-        sample = self.loader.samples(np.arange(rows, dtype=np.int64))
-        metadata = self.loader.shard_set.metadata
+        """Plot, then commit the manifest: of what was saved at each step, not of what is forgotten by now."""
         last = self.log[-1]
         summary = Summary(
             steps=self.step,
-            tokens=self.step * self.settings.batch_size * metadata.context_length,
+            tokens=self.step * self.settings.batch_size * self.loader.shard_set.metadata.context_length,
             parameters=self.model.size,
-            unigram_entropy=unigram_entropy(sample, metadata.vocab_size),
+            unigram_entropy=last.get("unigram_entropy"),
             train_losses=last["train"],
             eval_losses=last["eval"],
             epochs={plan.source: plan.epochs for plan in self.loader.plan(self.step)},
+            masks=self.masks,
         )
         commit(self.folder, summary, self.settings, self.loader, self.log)
         return summary
@@ -264,9 +291,9 @@ def write_log(path: Path, log: list[dict[str, Any]]) -> None:
 
 
 def read_log(path: Path, steps: int) -> list[dict[str, Any]]:
-    """Entries of the first `steps` steps. Raises ConfigError if some are missing."""
+    """Entries of the first `steps` steps. Raises StageError if some are missing."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     log = [json.loads(line) for line in lines[:steps]]
     if [entry["step"] for entry in log] != list(range(1, steps + 1)):
-        raise ConfigError(f"{path} does not hold the first {steps} steps. Restore it, or remove the folder train/ to start anew.")
+        raise StageError(f"{path} does not hold the first {steps} steps. Restore it, or remove {path.parent} to train anew.")
     return log

@@ -10,14 +10,16 @@ has no place for is said in its `lost`, which the command prints. Bytes depend o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from contracts.errors import ConfigError, ShardError, unknown_name
 from contracts.manifest import FileEntry
+from pipelines.cells import sized, some
 from pipelines.export import hf, mds, megatron, nanoset
 from pipelines.export.folder import claim, commit
 from pipelines.export.job import Format, Job, folder_names
+from pipelines.input_run import check_input
 from pipelines.storage import absolute, join, locked, read_bytes_or_none, write_bytes
 from sharding.shards import open_shards
 
@@ -43,36 +45,34 @@ class Exported(NamedTuple):
     rows: int
     tokens: int
     """Of the rows, padding included."""
-    tokenizer: bool
-    """Whether tokenizer.json was there to be copied."""
+    tokenizer_note: str
+    """Why there is no tokenizer.json beside the data; empty if there is."""
     how_to_read: str
     lost: tuple[str, ...]
 
     def lines(self) -> list[str]:
         """What the command prints."""
-        size = sum(entry.bytes for entry in self.files) / 1e6
-        made = f"{self.rows:,} rows, {self.tokens:,} tokens in {len(self.files):,} files, {size:,.1f} MB: {self.output}"
-        absent = (
-            [] if self.tokenizer else ["tokenizer.json is not in this run, so it was not copied: take it from where it was made."]
-        )
+        size = sized(sum(entry.bytes for entry in self.files))
+        made = f"{some(self.rows, 'row')}, {self.tokens:,} tokens in {some(len(self.files), 'file')}, {size}: {self.output}"
         return [
             made,
             f"To read it: {self.how_to_read}",
             f"Not in {self.to} (unit {self.unit}):",
             *(f"  - {each}" for each in self.lost),
-            *absent,
+            *([f"note: {self.tokenizer_note}"] if self.tokenizer_note else []),
         ]
 
 
-def export(run_dir: str, output: str, to: str, unit: str = "row") -> Exported:
+def export(run_dir: str, output: str, to: str, unit: str = "row", input_dir: str = "") -> Exported:
     """Writes the shards of a run in another format, and the format's index last.
 
-    `run_dir` and `output` are folders or fsspec URLs. Memory: one batch of rows, or an MDS shard (64 MiB) twice; from a store also the
-    shard that is being read. Time: 0.02 to 0.1 s a million tokens, and that of writing the files. Raises ConfigError for an unknown format
-    or unit, StageError or ShardError for shards that cannot be read, OutputError for a folder that holds anything but an interrupted
-    export.
+    `run_dir` and `output` are folders or fsspec URLs; tokenizer.json may also be that of the run `input_dir`. Memory: one batch of rows, or
+    an MDS shard (64 MiB) twice; from a store also the shard that is being read. Time: 0.02 to 0.1 s a million tokens, and that of writing
+    the files. Raises ConfigError for an unknown format or unit, StageError or ShardError for shards that cannot be read or are not what
+    their manifest lists, OutputError for a folder that holds anything but an interrupted export.
     """
     chosen = _format(to, unit)
+    check_input(input_dir)
     shards = open_shards(join(absolute(run_dir), "shard"))
     if shards.metadata.vocab_size > MAX_VOCABULARY:
         raise ShardError(
@@ -81,12 +81,12 @@ def export(run_dir: str, output: str, to: str, unit: str = "row") -> Exported:
     job = Job(shards, absolute(output), folder_names(list(shards.strata)))
     with locked(job.output):
         claim(job.output)
-        tokenizer = _copy_tokenizer(absolute(run_dir), job)
+        note = _copy_tokenizer(job, [absolute(base) for base in (run_dir, input_dir) if base])
         files = chosen.write(job)
         commit(job.output, _description(job, to, unit, chosen, files))
     rows = sum(shards.rows(source) for source in job.sources)
     tokens = rows * job.row_length
-    return Exported(job.output, to, unit, files, rows, tokens, tokenizer, chosen.how_to_read, chosen.lost)
+    return Exported(job.output, to, unit, files, rows, tokens, note, chosen.how_to_read, chosen.lost)
 
 
 def _format(to: str, unit: str) -> Format:
@@ -97,13 +97,21 @@ def _format(to: str, unit: str) -> Format:
     return FORMATS[to][unit]
 
 
-def _copy_tokenizer(run_dir: str, job: Job) -> bool:
-    """tokenizer.json beside the data, if the run has the one that the shards were made with."""
-    text = read_bytes_or_none(join(run_dir, "tokenizer", "tokenizer.json"))
-    if text is None or hashlib.sha256(text).hexdigest() != job.shards.metadata.tokenizer_sha256:
-        return False
-    write_bytes(join(job.output, "tokenizer.json"), text)
-    return True
+def _copy_tokenizer(job: Job, runs: Sequence[str]) -> str:
+    """tokenizer.json beside the data, if one of the runs has the one that the shards were made with; otherwise why it is not there."""
+    others = []
+    for run_dir in runs:
+        path = join(run_dir, "tokenizer", "tokenizer.json")
+        text = read_bytes_or_none(path)
+        if text is not None and hashlib.sha256(text).hexdigest() == job.shards.metadata.tokenizer_sha256:
+            write_bytes(join(job.output, "tokenizer.json"), text)
+            return ""
+        others += [path] if text is not None else []
+    found = f"{' and '.join(others)} is not the one that the shards were made with" if others else f"none is in {' or '.join(runs)}"
+    return (
+        f"no tokenizer.json was copied: {found}. Take it from the run that made it (sha256 {job.shards.metadata.tokenizer_sha256}); an "
+        "export with --input RUN takes it from there by itself."
+    )
 
 
 def _description(job: Job, to: str, unit: str, chosen: Format, files: list[FileEntry]) -> dict[str, Any]:

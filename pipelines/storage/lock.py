@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from contracts.errors import OutputError
 from pipelines.storage.errors import writing
@@ -20,6 +20,8 @@ except ImportError:  # not a POSIX system
 def locked(run_dir: str) -> Iterator[None]:
     """Holds a run's folder for this process, on a local disk; the lock goes with the process, however it ends.
 
+    A folder that was not there before, and in which nothing was made, is removed again.
+
     Raises OutputError if another process holds it, ConfigError for a URL that cannot be opened or written. Stores have no locks, so nothing
     keeps two runs out of one folder there. Two of the same recipe and corpus write the same bytes under the same names: they waste time,
     and one may stop with an error when the other commits a stage and removes the receipts; its next start finds the stage made. Two of
@@ -34,12 +36,26 @@ def locked(run_dir: str) -> Iterator[None]:
         yield
         return
     with writing(run_dir):
+        ours = not os.path.isdir(name)
         os.makedirs(name, exist_ok=True)
         lock_path = os.path.join(name, ".lock")
         open(lock_path, "ab").close()
     with open(lock_path, "ab") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.stat(lock_path)  # it is gone if a run that made nothing has just ended
         except OSError:
             raise OutputError(f"Another run is at work in {run_dir}: wait for it to end, or choose another --output.") from None
-        yield
+        try:
+            yield
+        finally:
+            if ours:
+                _leave(name, lock_path)
+
+
+def _leave(folder: str, lock_path: str) -> None:
+    """Removes a folder in which nothing but the lock's file is."""
+    with suppress(OSError):
+        if os.listdir(folder) == [os.path.basename(lock_path)]:
+            os.unlink(lock_path)
+            os.rmdir(folder)

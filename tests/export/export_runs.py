@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import xxhash
 
 from contracts.manifest import FileEntry, Manifest
 from contracts.schemas import FORMAT_VERSION, OBJECTIVES
@@ -32,8 +33,8 @@ def make_run(folder: Path, vocab_size: int = 1000, rows: dict[str, list[int]] | 
             window = random_rows(rng, count, vocab_size)
             with (folder / "shard" / path).open("wb") as file:
                 write_shard(file, _metadata(source, vocab_size), [window] if count else [], rows_per_batch=8)
-            size = (folder / "shard" / path).stat().st_size
-            entries.append(FileEntry(path, count, size, "0" * 16, count * (CONTEXT + 1), source))
+            content = (folder / "shard" / path).read_bytes()
+            entries.append(FileEntry(path, count, len(content), xxhash.xxh3_64_hexdigest(content), count * (CONTEXT + 1), source))
     manifest = Manifest(stage="shard", config={}, seed=0, upstream={}, versions={}, totals={}, statistics={}, files=entries)
     (folder / "shard/manifest.json").write_text(manifest.to_json(), encoding="utf-8")
     (folder / "tokenizer").mkdir()

@@ -21,7 +21,7 @@ from pipelines import storage
 from pipelines.export import FORMATS, export, job
 from pipelines.export.folder import FINISHED, UNFINISHED
 from sharding.forgotten import MASK_PATH, Places, mask_bytes
-from sharding.shards import open_shards
+from sharding.shards import Shard, open_shards
 
 KINDS = [(to, unit) for to, units in FORMATS.items() for unit in units]
 TRAINING = [source for source, shards in ROWS.items() if sum(shards)]
@@ -165,7 +165,36 @@ def test_another_tokenizer_is_not_copied(tmp_path: Path) -> None:
     (run / "tokenizer/tokenizer.json").write_bytes(b"{}")
     made = export(str(run), str(tmp_path / "out"), "nanoset")
     assert not (tmp_path / "out/tokenizer.json").exists()
-    assert "tokenizer.json is not in this run" in "\n".join(made.lines())
+    assert "tokenizer/tokenizer.json is not the one that the shards were made with" in made.tokenizer_note
+    assert f"note: {made.tokenizer_note}" in made.lines()
+
+
+def test_the_tokenizer_is_taken_from_the_run_that_has_it(small_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(small_run / "shard", tmp_path / "run/shard")
+    alone = export(str(tmp_path / "run"), str(tmp_path / "alone"), "nanoset")
+    assert f"none is in {tmp_path / 'run'}" in alone.tokenizer_note
+    assert "--input RUN takes it from there" in alone.tokenizer_note
+    whole = shutil.copytree(small_run, tmp_path / "whole")
+    shutil.copy(whole / "shard/manifest.json", whole / "tokenizer/manifest.json")
+    arguments = ["export", str(tmp_path / "run"), "--to", "nanoset", "--output", str(tmp_path / "out"), "--input", str(whole)]
+    done = CliRunner().invoke(cli, arguments)
+    assert (done.exit_code, "note:" in done.output) == (0, False), done.output
+    assert (tmp_path / "out/tokenizer.json").read_bytes() == TOKENIZER
+    with pytest.raises(StageError, match=r"--input .*none holds no finished stage"):
+        export(str(tmp_path / "run"), str(tmp_path / "more"), "nanoset", input_dir=str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize(("to", "unit"), KINDS)
+def test_a_bit_that_flipped_is_not_exported(small_run: Path, tmp_path: Path, to: str, unit: str) -> None:
+    """Nor is anything else of the folder finished. The last shard of a stratum is met in the middle of the export."""
+    run = shutil.copytree(small_run, tmp_path / "run")
+    path = run / "shard/code/00001.arrow"
+    content = bytearray(path.read_bytes())
+    content[content.index(Shard.open(str(path)).row(3).tobytes())] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ShardError, match=r"code/00001.arrow is not the file that its manifest lists .* Copy it again"):
+        export(str(run), str(tmp_path / "out"), to, unit)
+    assert not (tmp_path / "out" / FINISHED).exists()
 
 
 def test_command(small_run: Path, tmp_path: Path) -> None:

@@ -19,7 +19,9 @@ from beam_runner import cli
 from contracts.errors import ConfigError, InputError, ShardError, SpanmillError, StageError
 from pipelines.engine import Engine
 from pipelines.fetch import fetch
-from pipelines.forget import Request, forget, read_request
+from pipelines.forget import forget
+from pipelines.forget_request import Request, read_request
+from pipelines.forget_tables import show_receipt
 from pipelines.forgotten import DOCUMENTS, REPOS, Listed, forgotten_ids
 from pipelines.recipe import Recipe
 from pipelines.shard import shard
@@ -27,7 +29,6 @@ from pipelines.stage import Stage
 from pipelines.stats import collect
 from pipelines.tables import show
 from pipelines.trace import trace_document
-from pipelines.trace_tables import show_receipt
 from pipelines.verify import verify
 from sharding.check import documents
 from sharding.forgotten import MASK_PATH
@@ -353,7 +354,7 @@ def test_an_opt_out_that_finds_nothing_is_an_error(run_dir: Path, tmp_path: Path
     names.write_text("nobody/nothing\nowner1/repo\n")
     done = CliRunner().invoke(cli, arguments)
     assert done.exit_code == 0, done.output
-    assert "1 repositories without a document here" in done.output
+    assert "1 repository without a document here" in done.output
 
 
 def test_masks_come_with_fetched_shards_and_later_ones_too(run_dir: Path, tmp_path: Path) -> None:
@@ -387,7 +388,7 @@ def test_verify_finds_masks_that_hide_too_little_or_the_wrong_rows(run_dir: Path
     assert any("segments of forgotten documents can still be read" in problem for problem in verify(str(run_dir), QUIET))
     mask.write_bytes(large)
     listed.write_bytes(short_list)
-    assert any("3 documents are hidden but not on the list" in problem for problem in verify(str(run_dir), QUIET))
+    assert any("3 documents hidden but not on the list" in problem for problem in verify(str(run_dir), QUIET))
     listed.write_bytes(long_list)
     mask.write_bytes(large.replace(ids[0], b"\xee" * 16))
     assert any("was changed or damaged" in problem for problem in verify(str(run_dir), QUIET))
@@ -436,7 +437,7 @@ def test_a_mark_of_the_encoding_is_no_part_of_the_first_name(tmp_path: Path) -> 
         (b"ab\n", ConfigError, "line 1: 'ab' is no document id; 32 hex digits"),
         (b"#\n" + b"g" * 32, ConfigError, "line 2: 'gggg"),
         (b"\xff\xfe", InputError, "not UTF-8"),
-        (b"# nothing\n", ConfigError, "Nothing to forget: give --doc-ids FILE or --repos FILE"),
+        (b"# nothing\n", ConfigError, "Nothing to forget: give --doc-ids FILE, --repos FILE or --paths FILE"),
         (None, InputError, "There is no file"),
     ],
 )
@@ -465,7 +466,7 @@ def test_the_command(run_dir: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, arguments)
     assert done.exit_code == 0, done.output
     assert "owner2/repo: " in done.output
-    assert "1 ids neither in curate's documents nor in shards" in done.output
+    assert "1 id neither in curate's documents nor in shards" in done.output
     assert "no�[31m/body" in done.output
     assert "\x1b" not in done.output
     as_json = CliRunner().invoke(cli, [*arguments, "--json"])

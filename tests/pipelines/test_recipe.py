@@ -70,12 +70,63 @@ REFERENCE = "[[dedup.reference]]\nname = 'old'\n"
         ("[dedup.exchange]\nstar_rounds = 101", r"star_rounds' = 101: .*less than or equal to 100"),
         (f"[dedup]\nsource_order = ['b']\n[[source]]\n{TREE}", r"toml: dedup\.source_order: there is no source 'b'; known: a\.$"),
         ("seed = ", r"not valid TOML"),
+        (
+            "[tokenizer]\nlayout = 'starcoder'",
+            r"tokenizer\.masks is not set.*'starcoder' has no <mask_i>.*\(span_corruption\): set tokenizer\.masks = 32, choose",
+        ),
+        (
+            "[tokenizer]\nlayout = 'starcoder'\n[shard.objectives]\nchat = 1.0\nfim = 1.0\n"
+            "[shard.fim]\nsentinels = 'codegen2'\nspm_rate = 0.0",
+            r"\(fim and chat\): set tokenizer\.masks = 32",
+        ),
+        (
+            "[tokenizer]\nlayout = 'starcoder'\n[shard.span_corruption]\nmax_spans = 100",
+            r"set tokenizer\.masks = 100",
+        ),
+        (
+            "[tokenizer]\nmasks = 8",
+            r"span_corruption\.max_spans = 16, but the tokenizer will have 8 <mask_i>: set tokenizer\.masks = 16, or lower max_spans",
+        ),
+        (
+            f"[[source]]\n{TREE}[shard.objectives]\nchat = 1.0",
+            r"objectives\.chat = 1\.0 holds for the source 'a' too.*'tree'.*no marks.*\[shard\.objectives_of\.\"a\"\] causal = 1\.0",
+        ),
+        (
+            "[[source]]\ntype = 'jsonl'\nname = 'a'\npath = 'x'\nkind = 'prose'\n"
+            '[shard.objectives_of."a/english"]\nchat = 0.5\ncausal = 1.0',
+            r"shard\.objectives_of\.\"a/english\"\.chat = 0\.5 holds .*kind 'prose'.*leave chat out there",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words) as caught:
         load(write(tmp_path, text), [])
     assert "r.toml" in str(caught.value)
+
+
+CHAT = "[[source]]\ntype = 'jsonl'\nname = 'talk'\npath = 'x'\nshape = 'chat'\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[tokenizer]\nlayout = 'starcoder'\nmasks = 32",
+        "[tokenizer]\nlayout = 'starcoder'\n[shard.objectives]\ncausal = 1.0\nfim = 1.0",
+        "[tokenizer]\nlayout = 'starcoder'\npath = 'tokenizer.json'",
+        "[shard.objectives]\nchat = 1.0",
+        f"[[source]]\n{TREE}{CHAT}[shard.objectives_of.talk]\nchat = 1.0",
+        f"[[source]]\n{TREE}{CHAT}[shard.objectives]\nchat = 1.0\n[shard.objectives_of.a]\ncausal = 1.0\nchat = 0.0",
+    ],
+)
+def test_objectives_that_vocabulary_and_sources_admit(tmp_path: Path, text: str) -> None:
+    load(write(tmp_path, text), [])
+
+
+def test_every_source_says_of_what_kind_it_is_or_never_holds_chats() -> None:
+    from pipelines.recipe_fit import WITHOUT_CHATS
+    from pipelines.sources import SOURCES
+
+    assert {name for name, settings in SOURCES.items() if "kind" not in settings.model_fields} == WITHOUT_CHATS
 
 
 def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
@@ -129,8 +180,26 @@ def test_a_source_may_be_ordered_that_a_recipe_without_sources_does_not_know(tmp
 
 
 @pytest.mark.parametrize(
+    ("override", "name"),
+    [
+        ('shard.objectives_of."stdlib/python".causal=1', "stdlib/python"),
+        ("shard.objectives_of.'stdlib/python'.causal = 1.0", "stdlib/python"),
+        ("shard.objectives_of.stdlib/python.causal=1", "stdlib/python"),
+        ('shard.objectives_of."stdlib/a.b=c".causal=1', "stdlib/a.b=c"),
+        ('shard . objectives_of = {"stdlib/c++" = {causal = 1.0}}', "stdlib/c++"),
+    ],
+)
+def test_names_on_the_command_line_are_quoted_as_in_toml(tmp_path: Path, override: str, name: str) -> None:
+    path = write(tmp_path, "[[source]]\ntype='tree'\nname='stdlib'\npath='x'")
+    assert load(path, [override]).shard.objectives_of == {name: {"causal": 1.0}}
+
+
+@pytest.mark.parametrize(
     ("override", "words"),
     [
+        ("=1", "must be section.key=value"),
+        ("a..b=1", "must be section.key=value"),
+        ('shard.objectives_of."a.causal=1', "quoted as in TOML"),
         ("seed", "must be section.key=value"),
         ("source.3.path=x", "must be a number below 1"),
         ("seed.x=1", "has no settings below it"),

@@ -173,6 +173,23 @@ def test_objectives_of_nobody_are_refused(corpus: Path) -> None:
         Recipe(**{**values, "shard": {**values["shard"], "objectives_of": {"nowhere": {"causal": 1.0}}}})
 
 
+@pytest.mark.parametrize("name", ["code/", "/python", ""])
+def test_objectives_of_half_a_name_are_refused(corpus: Path, name: str) -> None:
+    values = recipe_values(corpus)
+    with pytest.raises(ValueError, match="names no source or language"):
+        Recipe(**{**values, "shard": {**values["shard"], "objectives_of": {name: {"causal": 1.0}}}})
+
+
+def test_objectives_of_a_source_that_the_corpus_has_not_got_are_refused(
+    made: Path, tmp_path: Path, corpus: Path, engine: Engine
+) -> None:
+    values = recipe_values(corpus)
+    del values["source"]
+    values["shard"] = {**values["shard"], "objectives_of": {"cod": {"causal": 1.0}}}
+    with pytest.raises(ConfigError, match=r"unknown source in shard.objectives_of 'cod'\. Did you mean 'code'"):
+        shard(Recipe(**values), str(tmp_path), str(made), engine)
+
+
 def test_objectives_of_an_unknown_language_are_refused(made: Path, tmp_path: Path, corpus: Path, engine: Engine) -> None:
     with pytest.raises(ConfigError, match=r"unknown language in shard.objectives_of 'code/Python'. Did you mean 'code/python'"):
         shards_of(made, tmp_path, engine, corpus, objectives_of={"code/Python": {"causal": 1.0}})
@@ -207,7 +224,9 @@ def test_a_corpus_of_which_nothing_is_left_is_refused(
 ) -> None:
     everything = np.frombuffer(b"".join(sorted(kept_texts(made))), np.uint8).reshape(-1, 16)
     monkeypatch.setattr(pipelines.shard, "forgotten_ids", lambda *_: everything)
-    with pytest.raises(InputError, match=rf"no document to make shards of: dedup left {len(everything)}, and {len(everything)} are on"):
+    with pytest.raises(
+        InputError, match=rf"no document to make shards of: dedup left {len(everything)}, and {len(everything)} are on"
+    ):
         shards_of(made, tmp_path, engine, corpus)
     assert not (tmp_path / "shard/manifest.json").exists()
 

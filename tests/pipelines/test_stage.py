@@ -10,7 +10,7 @@ import pytest
 from contracts.errors import OutputError, StageError
 from contracts.manifest import FileEntry, Manifest
 from pipelines.counts import add_up
-from pipelines.differences import difference
+from pipelines.differences import difference, why
 from pipelines.stage import Stage
 from pipelines.storage import digest_file, files_below, names_in, read_manifest, write_bytes
 
@@ -62,6 +62,14 @@ def test_a_changed_setting_is_named_and_nothing_stale_is_used(tmp_path: Path, co
     assert "inner.b was [1, 2], is [1, 3]" in words
     assert again.receipts("parts") == {}
     assert files_below(again.folder) == [".progress/identity.json"]
+
+
+def test_that_another_stage_was_made_again_is_said_without_its_digest() -> None:
+    old = {"upstream": {"curate": "5d5e", "dedup": "1a", "corpus": "x"}, "seed": 0}
+    new = {"upstream": {"curate": "162d", "dedup": "1b", "corpus": "x"}, "seed": 0}
+    assert why(difference(old, new)) == " because curate and dedup were made again"
+    assert why(difference(old, new | {"upstream": old["upstream"] | {"curate": "3"}})) == " because curate was made again"
+    assert why(difference(old, new | {"seed": 1})) == ": seed was 0, is 1; curate was made again; dedup was made again"
 
 
 def test_a_worker_of_a_run_with_other_settings_hands_over_nothing(tmp_path: Path) -> None:

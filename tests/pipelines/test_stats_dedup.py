@@ -124,18 +124,18 @@ def test_rows_of_sources_and_languages_tell_causes(found: dict[str, Any]) -> Non
 
 def test_sources_are_printed_by_cause(found: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     assert rows_of(printed(found, capsys), "Duplicates by source and cause") == [
-        ["source", "in", "exact", "near", "reference", "removed", "left", "MB left"],
-        ["code", "105,000", "1,245", "2,567", "33", "3.7%", "101,155", "202,310.0"],
-        ["prose", "900", "0", "7", "0", "0.8%", "893", "1,786.0"],
-        ["all", "105,900", "1,245", "2,574", "33", "3.6%", "102,048", "204,096.0"],
+        ["source", "in", "exact", "near", "reference", "removed", "left", "size left"],
+        ["code", "105,000", "1,245", "2,567", "33", "3.7%", "101,155", "202.3 GB"],
+        ["prose", "900", "0", "7", "0", "0.8%", "893", "1.8 GB"],
+        ["all", "105,900", "1,245", "2,574", "33", "3.6%", "102,048", "204.1 GB"],
     ]
 
 
 def test_languages_are_printed_by_share(found: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     """Without prose/en, whose seven duplicates are less than 1% of all."""
     assert rows_of(printed(found, capsys), "Duplicates by language, the largest shares")[1:] == [
-        ["code/java", "5,000", "11", "222", "33", "5.3%", "4,734", "9,468.0"],
-        ["code/python", "100,000", "1,234", "2,345", "0", "3.6%", "96,421", "192,842.0"],
+        ["code/java", "5,000", "11", "222", "33", "5.3%", "4,734", "9.5 GB"],
+        ["code/python", "100,000", "1,234", "2,345", "0", "3.6%", "96,421", "192.8 GB"],
     ]
 
 
@@ -232,7 +232,7 @@ def test_nothing_was_removed(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     manifest.statistics.update(expected_recall=1.0, measured_recall=1.0)
     found = written(manifest, tmp_path / "run")
     text = printed(found, capsys, tuple(draw(found, str(tmp_path / "run"))))
-    assert rows_of(text, "Duplicates by source")[1] == ["code", "15", "0", "0", "0", "0.0%", "15", "30.0"]
+    assert rows_of(text, "Duplicates by source")[1] == ["code", "15", "0", "0", "0", "0.0%", "15", "30.0 MB"]
     for absent in ("Duplicates by language", "Largest clusters", "Similarity"):
         assert absent not in text
     assert "nothing was found to measure it by" in text

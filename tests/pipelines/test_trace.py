@@ -21,7 +21,8 @@ from beam_runner import cli
 from contracts.errors import ConfigError, InputError, ShardError, StageError
 from contracts.schemas import OBJECTIVES
 from pipelines.engine import Engine
-from pipelines.forget import Request, forget
+from pipelines.forget import forget
+from pipelines.forget_request import Request
 from pipelines.recipe import Recipe
 from pipelines.token_text import TokenText
 from pipelines.trace import trace_document, trace_token
@@ -160,7 +161,7 @@ def test_a_document_leads_to_every_row_that_holds_it(run_dir: Path) -> None:
         assert {(each["shard"], each["row"], each["start"]) for each in answer["rows"]} == rows[doc_id]
         assert answer["document"]["path"] == texts(run_dir)[doc_id]["path"]
         assert answer["fate"] == {"kept": True}
-        assert answer["forgotten"] == {"listed": False, "hidden": False}
+        assert answer["forgotten"] == {"listed": False, "hidden": False, "left_out": False}
 
 
 def test_a_document_that_is_in_no_shard_says_why(run_dir: Path) -> None:
@@ -179,14 +180,15 @@ def test_a_document_that_is_in_no_shard_says_why(run_dir: Path) -> None:
 
 def test_a_document_that_no_stage_has_seen_is_an_error(run_dir: Path, tmp_path: Path) -> None:
     unknown = b"\xff" * 16
-    with pytest.raises(InputError, match=f"document {unknown.hex()} is unknown: curate, dedup, shard tell nothing of it"):
+    with pytest.raises(InputError, match=f"document {unknown.hex()} is unknown. It was looked for in curate, dedup and shard"):
         trace_document(str(run_dir), unknown)
     as_json = CliRunner().invoke(cli, ["trace", str(run_dir), "--doc-id", unknown.hex(), "--json"])
     assert (as_json.exit_code != 0, as_json.output) == (True, "")
     shutil.copytree(run_dir / "shard", tmp_path / "shard")
     forget(str(tmp_path), Request(frozenset({unknown})))
     with pytest.raises(
-        InputError, match=r"is on the list of what was forgotten: shard tell.* --input names a run that has that stage"
+        InputError,
+        match=r"is on the list of what was forgotten. It was looked for in shard. .* --input names a run that has that stage",
     ):
         trace_document(str(tmp_path), unknown)
     path, row, number = of_kind(run_dir, "causal")
@@ -242,8 +244,8 @@ def test_a_forgotten_document_is_still_traced_and_said_to_be_so(
     doc_id, token = segments.doc_id[number].tobytes(), int(segments.start[number])
     forget(str(copy), Request(frozenset({doc_id})))
     answer = trace_token(str(path), row, token)
-    assert answer["forgotten"] == {"listed": True, "hidden": True}
-    assert trace_document(str(copy), doc_id)["forgotten"] == {"listed": True, "hidden": True}
+    assert answer["forgotten"] == {"listed": True, "hidden": True, "left_out": False}
+    assert trace_document(str(copy), doc_id)["forgotten"] == {"listed": True, "hidden": True, "left_out": False}
     show_token(answer)
     assert "loaders read padding in its place" in capsys.readouterr().out
 
@@ -305,7 +307,7 @@ def test_what_is_no_shard_and_no_run(run_dir: Path, tmp_path: Path) -> None:
     [
         (["trace", "RUN"], "trace needs SHARD ROW TOKEN"),
         (["trace", "RUN", "3"], "trace needs SHARD ROW TOKEN"),
-        (["trace", "RUN", "3", "4", "--doc-id", "00" * 16], "name a run and no row"),
+        (["trace", "RUN", "3", "4", "--doc-id", "00" * 16], "--doc-id asks for documents: name a run and no row"),
         (["trace", "RUN", "--doc-id", "xyz"], "'xyz' is no document id: 32 hex digits"),
         (["trace", "RUN", "--doc-id", "ab"], "'ab' is no document id"),
     ],
@@ -322,3 +324,50 @@ def test_the_command(run_dir: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "span_corruption" in done.output
     assert "repository" in done.output
+
+
+def test_a_token_that_was_moved_says_so(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a corrupted segment, the place in the document is not the segment's place and the token's place in it together."""
+    path, row, number = of_kind(run_dir, "span_corruption")
+    segments = Shard.open(str(path)).segments(row)
+    start, length, begin = (int(column[number]) for column in (segments.start, segments.length, segments.doc_start))
+    answers = [trace_token(str(path), row, token, around=0) for token in range(start, start + length)]
+    places = [(answer["segment"]["document_token"], answer["segment"]["offset"]) for answer in answers]
+    moved = next(i for i, (place, offset) in enumerate(places) if place is not None and place != begin + offset)
+    control = next(i for i, (place, _) in enumerate(places) if place is None)
+    for index, words in (
+        (moved, "which the objective has moved: here it is token "),
+        (control, "a control token that the objective wrote; "),
+    ):
+        show_token(answers[index])
+        shown = " ".join(capsys.readouterr().out.split())
+        assert words in shown
+        assert f"span_corruption, {length} tokens: {start:,} to {start + length - 1:,} of the row, both included" in shown
+    path, row, number = of_kind(run_dir, "causal")
+    show_token(trace_token(str(path), row, int(Shard.open(str(path)).segments(row).start[number]) + 3))
+    assert "moved" not in capsys.readouterr().out.split("place")[1].split("document ")[0]
+
+
+def test_shards_are_printed_as_they_are_asked_for(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, row, number = of_kind(run_dir, "causal")
+    answer = trace_document(str(run_dir), Shard.open(str(path)).segments(row).doc_id[number].tobytes())
+    show_document(answer)
+    first = answer["rows"][0]
+    (line, *_) = (line.split() for line in capsys.readouterr().out.split("\n") if ".arrow" in line)
+    again = trace_token(line[0], first["row"], first["start"], around=0)
+    assert again["doc_id"] == answer["doc_id"]
+
+
+@pytest.mark.parametrize("mistyped", ["shard/cod/00000.arrow", "code/00000.arrow", "shard/code/00000.arow"])
+def test_a_mistyped_shard_is_guessed(run_dir: Path, mistyped: str) -> None:
+    with pytest.raises(ShardError) as raised:
+        trace_token(str(run_dir / mistyped), 0, 0)
+    words = str(raised.value)
+    assert words.startswith(
+        f"{run_dir / mistyped}: no such shard. Did you mean '{run_dir}/shard/code/00000.arrow'? {run_dir}/shard has code/00000.arrow"
+    )
+
+
+def test_an_input_that_has_nothing_is_refused(run_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(StageError, match=r"--input .* holds no finished stage"):
+        trace_token(str(shards(run_dir)[0]), 0, 0, str(tmp_path))

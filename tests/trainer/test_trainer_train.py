@@ -14,11 +14,12 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from contracts.errors import ConfigError, ShardError, StageError
+from contracts.errors import ShardError, StageError
 from contracts.manifest import Manifest
 from contracts.schemas import OBJECTIVES
 from contracts.special_tokens import END_OF_TEXT
 from sharding.loader import Loader
+from sharding.order import hold_out
 from sharding.shards import open_shards
 from trainer.checkpoint import load_newest
 from trainer.config import TrainSettings
@@ -51,13 +52,17 @@ def outputs(run: Path) -> tuple[str, str, dict[str, torch.Tensor]]:
     return (run / "train" / "log.jsonl").read_text(), (run / "train" / "manifest.json").read_text(), saved.model
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_a_run_learns_and_commits(fresh_run: Fresh) -> None:
     run, seen = fresh_run("run"), []
     summary = train(run, changed(steps=150, learning_rate=1e-2, eval_every=150), seen.append)
     folder = run / "train"
     manifest = Manifest.from_json((folder / "manifest.json").read_text(), "manifest")
     assert summary.eval_losses["all"] < summary.unigram_entropy - 0.2
-    assert f"infill {summary.eval_losses['infill']:.3f} (unigram entropy" in summary.words()
+    assert f"span corruption {summary.eval_losses['span_corruption']:.3f} (unigram entropy" in summary.words()
     assert manifest.stage == "train"
     assert manifest.statistics["eval_losses"] == summary.eval_losses
     assert manifest.statistics["unigram_entropy"] == summary.unigram_entropy
@@ -66,7 +71,7 @@ def test_a_run_learns_and_commits(fresh_run: Fresh) -> None:
     assert [entry.path for entry in manifest.files] == ["log.jsonl", "checkpoints/step-000147.pt", "checkpoints/step-000150.pt"]
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in log] == list(range(1, 151))
-    assert {"all", "causal", "infill", "source/code", "source/prose", "bits_per_byte"} <= set(log[-1]["eval"])
+    assert {"all", "causal", "span_corruption", "source/code", "source/prose", "bits_per_byte"} <= set(log[-1]["eval"])
     assert [report.step for report in seen] == list(range(1, 151))
     assert (folder / "loss.png").read_bytes().startswith(b"\x89PNG")
 
@@ -121,11 +126,51 @@ def test_a_checkpoint_is_never_a_program(fresh_run: Fresh, tmp_path: Path) -> No
 def test_other_settings_are_named_and_refused(fresh_run: Fresh) -> None:
     run = fresh_run("run")
     train(run, TINY)
-    with pytest.raises(ConfigError, match=r"step 8: train\.learning_rate was 0\.006, now 0\.01\. Set it back, or remove"):
+    with pytest.raises(
+        StageError, match=r"step 8: train\.learning_rate was 0\.006, now 0\.01\. Set it back; or train anew: remove .*/train"
+    ):
         train(run, changed(learning_rate=0.01))
-    finished = outputs(run)[0]
-    train(run, changed(checkpoint_every=1, keep_checkpoints=1))
-    assert outputs(run)[0] == finished
+    (run / "train" / "manifest.json").unlink()
+    with pytest.raises(
+        StageError, match=r"step 8: train\.learning_rate was 0\.006, now 0\.01, train\.seed was 0, now 1\. Set them back"
+    ):
+        train(run, changed(learning_rate=0.01, seed=1))
+
+
+def test_a_training_cannot_be_extended_and_says_why(fresh_run: Fresh) -> None:
+    run = fresh_run("run")
+    train(run, TINY)
+    with pytest.raises(
+        StageError, match=r"train\.steps was 8, now 12\. The learning rate comes down .* one of 8, .* Set it back"
+    ) as error:
+        train(run, changed(steps=12))
+    assert error.value.exit_code == 1
+
+
+def test_a_finished_training_is_left_as_it_is(fresh_run: Fresh) -> None:
+    run, said, steps = fresh_run("run"), [], []
+    train(run, TINY, say=said.append)
+    files = contents(run / "train")
+    summary = train(run, changed(checkpoint_every=1, keep_checkpoints=1, device="nowhere"), steps.append, said.append)
+    assert contents(run / "train") == files
+    assert said == ["train", "train is up to date"]
+    assert steps == []
+    assert summary.eval_losses == json.loads((run / "train" / "manifest.json").read_text())["statistics"]["eval_losses"]
+
+
+@pytest.mark.parametrize("lost", ["manifest.json", "loss.png", "log.jsonl"])
+def test_what_a_finished_training_lost_is_written_again_as_it_was(fresh_run: Fresh, lost: str) -> None:
+    run, said = fresh_run("run"), []
+    train(run, TINY)
+    files = contents(run / "train")
+    (run / "train" / lost).unlink()
+    if lost == "log.jsonl":  # of which nothing else holds what it held
+        with pytest.raises(StageError, match=r"does not hold the first 8 steps. Restore it, or remove .*/train"):
+            train(run, TINY)
+        return
+    train(run, TINY, say=said.append)
+    assert said == ["train goes on at step 8"]
+    assert contents(run / "train") == files
 
 
 def test_other_shards_are_refused_on_resume(fresh_run: Fresh) -> None:
@@ -135,7 +180,9 @@ def test_other_shards_are_refused_on_resume(fresh_run: Fresh) -> None:
     values = json.loads(path.read_text())
     values["files"][0]["xxh3_64"] = "0" * 16
     path.write_text(json.dumps(values))
-    with pytest.raises(ShardError, match="made with other shards"):
+    with pytest.raises(
+        ShardError, match=r"/train was trained on other shards than those in .*/shard: .* Remove .*/train to train anew"
+    ):
         train(run, TINY)
 
 
@@ -188,9 +235,9 @@ def test_tallies_are_means_over_targets(tiny_run: Path) -> None:
     losses = tally.losses()
     assert losses["all"] == pytest.approx(nll.mean(), rel=1e-6)
     assert losses["bits_per_byte"] == pytest.approx(nll.mean() / np.log(2) / 2, rel=1e-6)
-    for label, kind in (("causal", "causal"), ("infill", "span_corruption")):
+    for kind in ("causal", "span_corruption"):
         chosen = batch.loss_mask & (batch.kind[:, 1:] == OBJECTIVES.index(kind))
-        assert losses[label] == pytest.approx(whole[chosen].mean(), rel=1e-6)
+        assert losses[kind] == pytest.approx(whole[chosen].mean(), rel=1e-6)
     for number, source in enumerate(loader.sources):
         chosen = batch.loss_mask & (batch.source == number)[:, None]
         if chosen.any():
@@ -199,10 +246,26 @@ def test_tallies_are_means_over_targets(tiny_run: Path) -> None:
 
 
 def test_unigram_entropy_counts_targets_only(tiny_run: Path) -> None:
-    batch = Loader(open_shards(str(tiny_run / "shard")), batch_size=4).batch(0)
-    targets = batch.input_ids[:, 1:][batch.loss_mask].tolist()
+    loader = Loader(open_shards(str(tiny_run / "shard")), batch_size=4)
+    batches = [loader.batch(0), loader.batch(1)]
+    targets = [token for batch in batches for token in batch.input_ids[:, 1:][batch.loss_mask].tolist()]
     shares = [targets.count(token) / len(targets) for token in set(targets)]
-    assert unigram_entropy(batch, 512) == pytest.approx(-sum(share * np.log(share) for share in shares))
+    assert unigram_entropy(batches, 512) == pytest.approx(-sum(share * np.log(share) for share in shares))
+    assert unigram_entropy([], 512) is None
+
+
+def test_unigram_entropy_is_that_of_the_held_out_rows_however_long_one_trains(fresh_run: Fresh) -> None:
+    summaries = [train(fresh_run(f"{steps}"), changed(steps=steps, eval_every=1)) for steps in (1, 8)]
+    held_out = hold_out(open_shards(str(fresh_run("shards") / "shard")).rows_for_evaluation(), TINY.eval_rows)
+    loader = Loader(open_shards(str(fresh_run("again") / "shard")), held_out=held_out)
+    expected = unigram_entropy([loader.held_out_batch(source) for source in loader.sources], 512)
+    assert [summary.unigram_entropy for summary in summaries] == [expected, expected]
+
+
+def test_without_held_out_rows_no_unigram_entropy_is_made_up(fresh_run: Fresh) -> None:
+    summary = train(fresh_run("run"), changed(eval_rows=0, steps=2, warmup_steps=1))
+    assert summary.unigram_entropy is None
+    assert summary.words().endswith("held-out loss not measured")
 
 
 def test_token_bytes_are_those_of_the_text(tiny_run: Path) -> None:
