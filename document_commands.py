@@ -11,7 +11,7 @@ from contracts.errors import ConfigError
 from run_options import looking
 
 INPUT = click.option("--input", "input_dir", metavar="DIR", default="", help="Another run, for earlier stages that this one lacks.")
-LIMIT = click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Documents that are listed.")
+LIMIT = click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Documents that a list shows.")
 
 
 @click.command()
@@ -19,7 +19,7 @@ LIMIT = click.option("--limit", type=click.IntRange(1), default=50, show_default
 @click.argument("row", type=int, required=False)
 @click.argument("token", type=int, required=False)
 @click.option("--doc-id", metavar="HEX", default="", help="Show where a document is, instead of where a token is from.")
-@click.option("--repo", default="", help="List the documents of a repository; letters' case does not matter.")
+@click.option("--repo", metavar="REPO", default="", help="List the documents of a repository; letters' case does not matter.")
 @click.option("--path", "name", metavar="PATH", default="", help="List the documents of a path, of all repositories or of --repo.")
 @LIMIT
 @click.option(

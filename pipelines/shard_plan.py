@@ -142,9 +142,9 @@ def folder_name(language: str) -> str:
     return f"{OTHER}{hashlib.blake2b(language.encode(errors='surrogatepass'), digest_size=6).hexdigest()}"
 
 
-def doc_ids(table: pa.Table) -> npt.NDArray[np.uint8]:
-    """uint8[n, 16], as views of the column."""
-    ids = column(table, "doc_id")
+def doc_ids(table: pa.Table, name: str = "doc_id") -> npt.NDArray[np.uint8]:
+    """uint8[n, 16]: a column of 16 bytes each, as a view."""
+    ids = column(table, name)
     return np.frombuffer(ids.buffers()[1] or b"", np.uint8).reshape(-1, 16)[ids.offset : ids.offset + len(ids)]
 
 

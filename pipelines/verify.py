@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -18,9 +19,13 @@ from pipelines.input_run import EARLIER, STAGES, check_input, folders_of
 from pipelines.progress import Reporter
 from pipelines.rows import load
 from pipelines.storage import TEMPORARY, digest_file, files_below, join, read_bytes, read_manifest, sizes_of
+from pipelines.text_proof import Kept
 from sharding.check import inspect
 from sharding.forgotten import MASK_PATH
 from sharding.shards import Shard
+
+Check = Callable[[str, Manifest], Iterator[str]]
+"""Problems of a stage, from its folder and manifest."""
 
 
 class Proof(NamedTuple):
@@ -48,11 +53,18 @@ def prove(run_dir: str, reporter: Reporter, input_dir: str = "") -> Proof:
     if not own:
         raise StageError(f"{run_dir} holds no finished stage: there is nothing to verify.")
     found: list[str] = []
+    folders = folders_of(run_dir, input_dir, STAGES)
     for stage, folder in own.items():
         made = read_manifest(folder)
         wrong = [f"{stage}: {problem}" for problem in _files(folder, made)]
         if not wrong:  # contents of damaged files say nothing more
-            check = {"curate": _curate, "dedup": _dedup, "tokenizer": _tokenizer, "shard": _shard}.get(stage)
+            checks: dict[str, Check] = {
+                "curate": _curate,
+                "dedup": _dedup,
+                "tokenizer": _tokenizer,
+                "shard": partial(_shard, folders),
+            }
+            check = checks.get(stage)
             wrong = [f"{stage}: {problem}" for problem in check(folder, made)] if check else []
         size = sized(sum(entry.bytes for entry in made.files))
         reporter.say(f"  {stage}: {some(len(made.files), 'file')}, {size}: {_verdict(wrong)}")
@@ -60,7 +72,7 @@ def prove(run_dir: str, reporter: Reporter, input_dir: str = "") -> Proof:
     words, wrong = check_forgotten(run_dir, input_dir)
     if words:
         reporter.say(f"  forgotten: {words}: {_verdict(wrong)}")
-    chained = _chain(own, folders_of(run_dir, input_dir, STAGES))
+    chained = _chain(own, folders)
     return Proof([*found, *wrong, *chained.problems], chained.notes)
 
 
@@ -142,8 +154,11 @@ def _tokenizer(folder: str, made: Manifest) -> Iterator[str]:
         yield f"tokenizer.json has {max(vocab.values()) + 1:,} ids, the manifest says {made.totals['vocab_size']:,}"
 
 
-def _shard(folder: str, made: Manifest) -> Iterator[str]:
-    """Each shard's own invariants, the epochs against one another, and counts against the manifest."""
+def _shard(folders: Mapping[str, str], folder: str, made: Manifest) -> Iterator[str]:
+    """Each shard's own invariants, its texts against curate's, the epochs against one another, and counts against the manifest."""
+    made_of = [folders.get(stage, "") for stage in ("curate", "tokenizer")]
+    same = all(each and read_manifest(each).digest == made.upstream[read_manifest(each).stage] for each in made_of)
+    kept = Kept.of(*made_of) if same else None  # what other stages hold says nothing of these shards
     counts = dict.fromkeys(("rows", "tokens", "documents", "text_tokens"), 0)
     counts["text_tokens"] = -made.totals["grown_tokens"]
     held_by: dict[str, dict[int, tuple[int, int]]] = {}
@@ -151,7 +166,8 @@ def _shard(folder: str, made: Manifest) -> Iterator[str]:
         try:
             shard = Shard.open(join(folder, entry.path))
             held = inspect(shard)
-            yield from (f"{entry.path}: {problem}" for problem in held.problems)
+            texts = kept.problems(shard) if kept and not held.problems else ()
+            yield from (f"{entry.path}: {problem}" for problem in (*held.problems, *texts))
         except ShardError as error:
             yield str(error)
             continue
