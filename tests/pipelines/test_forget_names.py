@@ -129,9 +129,13 @@ def test_unknown_names_get_the_one_that_was_meant(made: Path, repo: str, path: s
 def test_no_more_names_are_compared_than_is_quick(made: Path) -> None:
     import pyarrow as pa
 
-    guess = Guess("owner3/rep", left=3)
-    guess.offer(pa.array([f"owner{i}/repo" for i in range(10)]))
-    assert (guess.left, guess.best) == (0, "owner0/repo")
+    guess = Guess("owner3/repo", compared=3)
+    guess.offer(pa.array([f"owner{i}/rep" for i in range(10)]))
+    assert guess.best == "owner0/rep"
+    guess.offer(pa.array([f"owner{i}/rep" for i in range(10)]))
+    assert guess.best == "owner0/rep"
+    guess.offer(pa.array(["Owner3/repo"]))  # it shares the last part, and of these none was looked at yet
+    assert guess.best == "Owner3/repo"
     many = [f"owner{i}/rep" for i in range(9)]
     assert len(guess_repos(str(made / "curate"), many)) <= 5
     assert guess_paths(str(made / "curate"), []) == {}

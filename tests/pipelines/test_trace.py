@@ -23,10 +23,13 @@ from contracts.schemas import OBJECTIVES
 from pipelines.engine import Engine
 from pipelines.forget import forget
 from pipelines.forget_request import Request
+from pipelines.forget_tables import show_list, show_receipt
+from pipelines.forgotten_list import list_forgotten
 from pipelines.recipe import Recipe
 from pipelines.token_text import TokenText
 from pipelines.trace import trace_document, trace_token
-from pipelines.trace_tables import _shown, show_document, show_token
+from pipelines.trace_names import trace_names
+from pipelines.trace_tables import _shown, show_document, show_names, show_token
 from sharding.batch import Batch
 from sharding.check import documents
 from sharding.shards import Shard, open_shards
@@ -211,6 +214,22 @@ def test_hostile_names_and_text_do_not_reach_the_terminal(run_dir: Path, capsys:
     assert as_json.output.isascii()
     assert "\x1b" not in as_json.output
     assert json.loads(as_json.output)["document"]["repo"] == HOSTILE
+
+
+def test_hostile_names_do_not_reach_the_terminal_from_lists(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = shutil.copytree(run_dir, tmp_path / "run")
+    show_names(trace_names(str(copy), HOSTILE, ""))
+    show_receipt(forget(str(copy), Request(repos=frozenset({HOSTILE, HOSTILE[:-1]}))))
+    show_list(list_forgotten(str(copy), "", 10))
+    shown = capsys.readouterr().out
+    assert shown.count("owner/�[2J�[red]evil[/red]�gnp.exe") >= 5
+    assert "(did you mean owner/�[2J�[red]evil[/red]�gnp.exe?)" in shown
+    assert not {letter for letter in shown if not letter.isprintable()} - {"\n"}
+    with pytest.raises(InputError) as raised:
+        trace_names(str(copy), HOSTILE[:-1], "")
+    assert str(raised.value).isprintable()
 
 
 def test_text_that_spells_a_control_token_is_told_from_one(run_dir: Path) -> None:
