@@ -60,7 +60,7 @@ LOCAL_SIGNS: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 """The same of a job on this machine."""
 
-_BEAM_ADDS = re.compile(r" \[while running '[^']*'\]")
+_BEAM_ADDS = re.compile(r" \[while running '([^']*)'\]")
 """Beam writes the name of a transform into the first argument of an exception, in the middle of some sentences."""
 
 _NO_CAUSE = re.compile(r"^\s*(at |\.\.\. \d+ more|Driver stacktrace|Caused by: java|$)")
@@ -77,7 +77,8 @@ def _cause(error: Exception) -> str:
     lines = [line for line in str(error).strip().splitlines() if not _NO_CAUSE.match(line)]
     raised = [line for line in lines if _EXCEPTION.match(line) and not line.lstrip().startswith(("java.", "org."))]
     found = (raised or lines or [type(error).__name__])[-1].strip()
-    return _BEAM_ADDS.sub("", found)[:500].rstrip(".")
+    step = _BEAM_ADDS.search(found)
+    return _BEAM_ADDS.sub("", found)[:500].rstrip(".") + (f" (while running {step[1]})" if step else "")
 
 
 def known_error(text: str) -> SpanmillError | None:

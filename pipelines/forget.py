@@ -3,7 +3,8 @@
     names ─▶ ids ─▶ list (RUN/forget) ─▶ segments in shards ─▶ mask (RUN/shard/forgotten) ─▶ receipt
 
 The list is written first: whatever happens then, shards that are made later leave those documents out, and the same command goes on.
-The mask is one file that is replaced at once: loaders see the old one or the new one. The receipt is written last: with it, it is done.
+The mask hides all that is on the list, and is one file that is replaced at once: loaders see the old one or the new one. The receipt is
+written last: with it, it is done.
 
 Duplicates. Copies that dedup removed are in no shard, and stay out: what was removed for a keeper does not return when the keeper goes,
 since shards are made of what dedup left. The other way round, where a named document was itself removed as a duplicate, its keeper holds
@@ -20,11 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from contracts.errors import InputError, StageError
+from contracts.errors import InputError, ShardError, StageError
 from contracts.manifest import Manifest, digest_of
 from pipelines import lookup
 from pipelines.forget_request import Request
-from pipelines.forgotten import RECEIPTS, Listed, as_rows
+from pipelines.forgotten import RECEIPTS, Listed, as_rows, forgotten_ids
 from pipelines.guesses import guess_paths, guess_repos
 from pipelines.lookup import Row
 from pipelines.named import Names, documents_named
@@ -55,9 +56,12 @@ def forget(run_dir: str, request: Request, input_dir: str = "") -> Receipt:
     chosen = ids.union(row["keeper_id"] for row in keepers) if request.with_keepers else ids
     before.with_(chosen, request.repos, request.paths).write(run_dir)
     shards = lookup.folder_of("shard", run_dir)
-    found = scan(shards, chosen) if shards else {}
+    listed = forgotten_ids(run_dir, input_dir)
+    hidden = scan(shards, [*map(bytes, listed), *chosen]) if shards else {}
     if shards:
-        write_mask(shards, read_manifest(shards).digest, {path: each.places for path, each in found.items()})
+        places = {path: each.places for path, each in hidden.items()}
+        write_mask(shards, read_manifest(shards).digest, places, complete=not before.is_empty)
+    found = {path: mine for path, each in hidden.items() if len((mine := each.of(as_rows(chosen))).row)}
     receipt = {
         "asked": request.words(),
         "found": _found_words(curate, request, named, found),
@@ -92,9 +96,18 @@ def scan(shards: str, ids: Iterable[bytes]) -> dict[str, Found]:
     return {path: each for path, each in zip(paths, found, strict=True) if len(each.row)}
 
 
-def write_mask(shards: str, digest: str, places: Mapping[str, Places]) -> None:
-    """Hides more segments of the shards of a stage, whose manifest has the digest; those that are hidden stay so."""
-    mask = Mask.open(shards, digest)
+def write_mask(shards: str, digest: str, places: Mapping[str, Places], *, complete: bool = False) -> None:
+    """Hides more segments of the shards of a stage, whose manifest has the digest; those that are hidden stay so.
+
+    `complete`: the places are all there is to hide, so that a mask that is damaged, or of other shards, is replaced. Raises ShardError
+    for such a one otherwise.
+    """
+    try:
+        mask = Mask.open(shards, digest)
+    except ShardError:
+        if not complete:
+            raise
+        mask = None
     union = dict(mask.places()) if mask else {}
     for path, more in places.items():
         union[path] = union[path].union(more) if path in union else more

@@ -58,17 +58,6 @@ def known(curate: str, ids: Collection[bytes]) -> set[bytes]:
     return {row["doc_id"] for row in _of_ids(curate, "documents/", ("doc_id",), ids)}
 
 
-def documents_of_repos(curate: str, repos: Collection[str]) -> list[Row]:
-    """`doc_id` and `repo` of all documents of some repositories, whose names are compared without regard to case."""
-    wanted = {repo.casefold() for repo in repos}
-
-    def of_them(names: pa.ChunkedArray) -> pa.ChunkedArray:
-        here = [name for name in pc.unique(names).to_pylist() if name.casefold() in wanted]
-        return pc.is_in(names, value_set=pa.array(here, pa.string()))
-
-    return list(_rows(curate, "documents/", ("doc_id", "repo"), Condition("repo", of_them))) if wanted else []
-
-
 def removals(dedup: str, ids: Collection[bytes]) -> list[Row]:
     """Rows of REMOVAL of the documents that are duplicates."""
     return list(_of_ids(dedup, "removals/", None, ids))

@@ -35,6 +35,11 @@ class Found(NamedTuple):
         """As a mask names them."""
         return Places(self.row, self.number, self.segments.length, self.segments.doc_id)
 
+    def of(self, doc_ids: UInt8) -> Found:
+        """Those of some documents, uint8[n, 16] in ascending order."""
+        mine = np.flatnonzero(among(self.segments.doc_id, doc_ids))
+        return Found(self.row[mine], self.number[mine], _chosen(self.segments, mine))
+
 
 def find(path: str, doc_ids: UInt8) -> Found:
     """Every segment of a shard that holds a token of one of the documents, uint8[n, 16] in ascending order.
@@ -59,9 +64,13 @@ def _found_in(column: pa.ListArray, first_row: int, doc_ids: UInt8) -> Found:
     index = np.flatnonzero(table.kind)
     index = index[among(table.doc_id[index], doc_ids)]
     row = np.searchsorted(table.row_offsets, index, side="right") - 1
+    return Found(row + first_row, (index - table.row_offsets[row]).astype(np.int32), _chosen(table, index))
+
+
+def _chosen(table: SegmentTable, index: Int64) -> SegmentTable:
+    """Some segments, as if of one row."""
     chosen = {name: values[index] for name, values in vars(table).items() if name != "row_offsets"}
-    segments = SegmentTable(row_offsets=np.array([0, len(index)], np.int64), **chosen)
-    return Found(row + first_row, (index - table.row_offsets[row]).astype(np.int32), segments)
+    return SegmentTable(row_offsets=np.array([0, len(index)], np.int64), **chosen)
 
 
 def among(ids: UInt8, wanted: UInt8) -> npt.NDArray[np.bool_]:

@@ -13,13 +13,13 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from contracts.errors import ConfigError, ShardError, unknown_name
+from contracts.errors import ConfigError, OutputError, ShardError, unknown_name
 from contracts.manifest import FileEntry
 from pipelines.cells import sized, some
 from pipelines.export import hf, mds, megatron, nanoset
 from pipelines.export.folder import claim, commit
 from pipelines.export.job import Format, Job, folder_names
-from pipelines.input_run import check_input
+from pipelines.input_run import STAGES, check_input
 from pipelines.storage import absolute, join, locked, read_bytes_or_none, write_bytes
 from sharding.shards import open_shards
 
@@ -78,6 +78,7 @@ def export(run_dir: str, output: str, to: str, unit: str = "row", input_dir: str
         raise ShardError(
             f"The vocabulary has {shards.metadata.vocab_size:,} ids; {MAX_VOCABULARY:,} can be exported. Use a smaller one."
         )
+    _check_apart(absolute(run_dir), absolute(output))
     job = Job(shards, absolute(output), folder_names(list(shards.strata)))
     with locked(job.output):
         claim(job.output)
@@ -87,6 +88,16 @@ def export(run_dir: str, output: str, to: str, unit: str = "row", input_dir: str
     rows = sum(shards.rows(source) for source in job.sources)
     tokens = rows * job.row_length
     return Exported(job.output, to, unit, files, rows, tokens, note, chosen.how_to_read, chosen.lost)
+
+
+def _check_apart(run_dir: str, output: str) -> None:
+    """Raises OutputError for an export into a stage, where `verify` would find it and a new stage would remove it."""
+    for stage in STAGES:
+        folder = join(run_dir, stage)
+        if output == folder or output.startswith(f"{folder}/"):
+            raise OutputError(
+                f"--output {output} lies in the {stage} stage of the run. Choose another folder, such as {run_dir}/export."
+            )
 
 
 def _format(to: str, unit: str) -> Format:

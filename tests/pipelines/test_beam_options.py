@@ -100,7 +100,7 @@ Driver stacktrace:
 
 def test_of_javas_traces_the_cause_is_shown() -> None:
     with (
-        pytest.raises(SpanmillError, match=r"^curate failed: KeyError: 'x' \[while running 'Files/Do'\]\. "),
+        pytest.raises(SpanmillError, match=r"^curate failed: KeyError: 'x' \(while running Files/Do\)\. "),
         translated("curate", "", remote=True),
     ):
         raise RuntimeError(JAVA_TRACE)

@@ -391,20 +391,20 @@ def test_verify_finds_masks_that_hide_too_little_or_the_wrong_rows(run_dir: Path
     assert any("3 documents hidden but not on the list" in problem for problem in verify(str(run_dir), QUIET))
     listed.write_bytes(long_list)
     mask.write_bytes(large.replace(ids[0], b"\xee" * 16))
-    assert any("was changed or damaged" in problem for problem in verify(str(run_dir), QUIET))
+    assert any("is damaged: what it hides has not the digest" in problem for problem in verify(str(run_dir), QUIET))
     mask.write_bytes(large)
     assert verify(str(run_dir), QUIET) == []
 
 
-def test_a_mask_from_another_run_is_refused(made: Path, run_dir: Path) -> None:
+def test_a_mask_of_other_shards_is_refused_and_made_anew(made: Path, run_dir: Path) -> None:
     forget(str(run_dir), asking(in_shards(run_dir)[0]))
     manifest = json.loads((run_dir / "shard/manifest.json").read_text())
     manifest["files"].pop()
     (run_dir / "shard/manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(ShardError, match="hides segments of other shards"):
         opened(run_dir)
-    with pytest.raises(ShardError, match="hides segments of other shards"):
-        forget(str(run_dir), asking(in_shards(run_dir)[1]))
+    forget(str(run_dir), asking(in_shards(run_dir)[0]))  # the list has all that was hidden
+    assert opened(run_dir).mask is not None
 
 
 @pytest.mark.parametrize("damage", [b"\x93NUMPY nonsense", b""])
@@ -474,3 +474,22 @@ def test_the_command(run_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="There is no folder"):
         CliRunner().invoke(cli, ["forget", str(tmp_path / "none"), *arguments[2:]], catch_exceptions=False)
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:100], lambda content: None])
+def test_a_damaged_or_lost_mask_is_made_anew_from_the_list(run_dir: Path, damage: Any) -> None:
+    first, second, *_ = in_shards(run_dir)
+    forget(str(run_dir), asking(first))
+    forget(str(run_dir), asking(second))
+    mask = run_dir / "shard" / MASK_PATH
+    content = mask.read_bytes()
+    left = damage(content)
+    mask.unlink()
+    if left is not None:
+        mask.write_bytes(left)
+        with pytest.raises(ShardError, match="with any name that is on its list"):
+            open_shards(str(run_dir / "shard"))
+    receipt = forget(str(run_dir), asking(first))
+    assert mask.read_bytes() == content
+    assert receipt["shards"]["documents"] == 1, "the receipt is about what was asked"
+    assert verify(str(run_dir), QUIET) == []

@@ -182,7 +182,18 @@ def test_a_mask_of_other_shards_is_refused(stage: Path, tmp_path: Path) -> None:
     forget(other, ids_of(stage, [1]))
     (stage / "forgotten").mkdir()
     (stage / MASK_PATH).write_bytes((other / MASK_PATH).read_bytes())
-    with pytest.raises(ShardError, match=r"hides segments of other shards .* Remove it, then run `spanmill forget` again"):
+    with pytest.raises(ShardError, match=r"hides segments of other shards .* with any name that is on its list"):
+        open_shards(str(stage))
+
+
+def test_a_mask_that_hides_other_places_than_it_says_is_refused(stage: Path) -> None:
+    forget(stage, ids_of(stage, [1, 2]))
+    content = bytearray((stage / MASK_PATH).read_bytes())
+    mask = Mask.open(str(stage), Manifest.from_json((stage / "manifest.json").read_text(), "").digest)
+    assert mask is not None
+    content[content.index(ids_of(stage, [1]).tobytes())] ^= 1
+    (stage / MASK_PATH).write_bytes(content)
+    with pytest.raises(ShardError, match=rf"is damaged: what it hides has not the digest that it names \({mask.digest}\)"):
         open_shards(str(stage))
 
 

@@ -152,6 +152,6 @@ def test_marks_as_a_column(rows: list[list[tuple[int, str]]]) -> None:
 def test_recipes_in_the_documentation_are_valid() -> None:
     text = (Path(__file__).resolve().parents[2] / "docs" / "sources.md").read_text()
     recipes = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
-    assert len(recipes) == 2
+    assert len(recipes) == 3
     for recipe in recipes:
         TypeAdapter(list[SourceSettings]).validate_python(tomllib.loads(recipe)["source"])
