@@ -18,7 +18,7 @@ import xxhash
 
 from contracts.arrow_text import text_buffers
 from contracts.errors import ConfigError
-from pipelines.corpus import Corpus
+from pipelines.corpus import Corpus, column
 from pipelines.stage import Receipt, Stage
 from pipelines.storage import write_bytes, write_parquet
 from pipelines.storage.errors import reading
@@ -118,9 +118,10 @@ class SamplePart:
         return {"documents": len(trained), "bytes": _size(sample), "blank_bytes": words.blank_bytes, "long_words": words.long_words}
 
     def _texts(self, table: pa.Table, keys: npt.NDArray[np.uint64], rows: npt.NDArray[np.int64]) -> pa.LargeStringArray:
-        texts = table["text"].take(pa.array(rows)).to_pylist()
-        most = self.settings.document_bytes
-        return pa.array([stretch(text, int(keys[row]), most) for text, row in zip(texts, rows, strict=True)], pa.large_string())
+        data, offsets = text_buffers(column(table, "text"))
+        most, view = self.settings.document_bytes, memoryview(data.data)
+        texts = [stretch(view[offsets[row] : offsets[row + 1]], int(keys[row]), most) for row in rows.tolist()]
+        return pa.array(texts, pa.large_string())
 
     def _write_words(self, number: int, words: pa.Table) -> None:
         ranges = word_ranges(self.settings)
@@ -175,14 +176,17 @@ def _read_batch(path: str, number: int, *, whole: bool) -> pa.RecordBatch:
             return pa.ipc.open_file(file).get_batch(number)
 
 
-def stretch(text: str, key: int, most: int) -> str:
-    """At most `most` bytes of a text: all of it, or from a place that the key decides, on a line's beginning if one is near."""
-    content = text.encode()
-    if len(content) <= most:
-        return text
-    begin = key % (len(content) - most + 1)
-    line = content.find(b"\n", begin, begin + most // 2) + 1
-    return content[line or begin : begin + most].decode(errors="ignore")
+def stretch(text: memoryview, key: int, most: int) -> bytes:
+    """At most `most` bytes of a text in UTF-8: all of it, or from a place that the key decides, on a line's beginning if one is near.
+
+    Nothing else of a long text is copied.
+    """
+    if len(text) <= most:
+        return bytes(text)
+    begin = key % (len(text) - most + 1)
+    chosen = bytes(text[begin : begin + most])
+    line = chosen.find(b"\n", 0, most // 2) + 1
+    return chosen[line:].decode(errors="ignore").encode()  # without halves of characters
 
 
 def _chosen(
