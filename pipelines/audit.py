@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from contracts.errors import StageError
 from pipelines.cells import counted, empty_table, escape
 from pipelines.corpus import Corpus, column, find, find_corpus
+from pipelines.input_run import STAGES, disagreements, folders_of
 from tokenizer.literals import Literals
 
 TOKENS_SHOWN = 30
@@ -19,8 +21,10 @@ def audit(run_dir: str, input_dir: str = "") -> dict[str, Any]:
     """Counts by token and by source/language, and the documents that hold any.
 
     One pass over the kept documents, a part at a time. Stages that the run lacks are those of the run `input_dir`. Raises StageError if
-    neither has one.
+    neither has one, or if they were not made from one another.
     """
+    if wrong := disagreements(folders_of(run_dir, input_dir, STAGES)):
+        raise StageError(f"{'; '.join(wrong)}. Name the run that {run_dir} was made from with --input.")
     literals = Literals(find(run_dir, input_dir, "tokenizer").manifest.statistics["control_ids"])
     corpus = find_corpus(run_dir, input_dir)
     tokens = np.zeros(len(literals.names), np.int64)

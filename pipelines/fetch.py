@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contracts.errors import ConfigError, StageError
 from contracts.manifest import FileEntry
 from pipelines.corpus import read_checked
-from pipelines.forget import write_mask
+from pipelines.forget import ids_of, write_mask
+from pipelines.forgotten import Listed
 from pipelines.progress import Reporter
 from pipelines.storage import digest_file, exists, is_local, join, read_manifest, sizes_below, write_bytes
 from sharding.forgotten import Mask
@@ -28,7 +29,7 @@ def fetch(stages: Sequence[str], input_dir: str, run_dir: str, reporter: Reporte
         made = read_manifest(source)
         if exists(join(target, "manifest.json")):
             if read_manifest(target).digest == made.digest:
-                _fetch_mask(source, target, made.digest)
+                _fetch_mask(source, run_dir, target, made.digest)
                 continue
             raise StageError(
                 f"{target} holds another {stage} stage than {source}: leave --input out to train on it, or choose another --output (or "
@@ -39,13 +40,15 @@ def fetch(stages: Sequence[str], input_dir: str, run_dir: str, reporter: Reporte
         reporter.say(f"fetching {stage} from {source}: {len(missing):,} files, {sum(e.bytes for e in missing) / 1e6:.1f} MB")
         with ThreadPoolExecutor(READERS) as readers:
             list(readers.map(lambda entry: _copy(source, target, entry), missing))  # noqa: B023  ends with the block
-        _fetch_mask(source, target, made.digest)  # first: shards must never be read without it
+        _fetch_mask(source, run_dir, target, made.digest)  # first: shards must never be read without it
         write_bytes(join(target, "manifest.json"), made.to_json().encode())
 
 
-def _fetch_mask(source: str, target: str, digest: str) -> None:
-    """Hides here what is hidden there, beside what is hidden here already."""
+def _fetch_mask(source: str, run_dir: str, target: str, digest: str) -> None:
+    """Hides here what is hidden there, beside what is hidden here already, and puts it on the list first, as `forget` does."""
     if mask := Mask.open(source, digest):
+        Mask.open(target, digest)  # a damaged one is told before anything is written
+        Listed.of(run_dir).with_(ids_of(mask), ()).write(run_dir)
         write_mask(target, digest, mask.places())
 
 

@@ -47,7 +47,9 @@ def forget(run_dir: str, request: Request, input_dir: str = "") -> Receipt:
     Cost: one pass over the ids of curate's documents and dedup's removals, one over the segments of all shards.
     """
     _check_runs(run_dir, request, input_dir)
-    curate, keepers, before = lookup.folder_of("curate", run_dir, input_dir), [], Listed.of(run_dir)
+    shards = lookup.folder_of("shard", run_dir)
+    before = _listed(run_dir, input_dir, shards)
+    curate, keepers = lookup.folder_of("curate", run_dir, input_dir), []
     names = Names.of(request.repos, request.paths)
     named = [row for each in documents_named(curate, names, columns=("doc_id", "repo", "path")) for row in each.rows]
     ids = request.doc_ids.union(row["doc_id"] for row in named)
@@ -55,12 +57,11 @@ def forget(run_dir: str, request: Request, input_dir: str = "") -> Receipt:
         keepers = [row for row in lookup.removals(dedup, ids) if not row["reference"]]
     chosen = ids.union(row["keeper_id"] for row in keepers) if request.with_keepers else ids
     before.with_(chosen, request.repos, request.paths).write(run_dir)
-    shards = lookup.folder_of("shard", run_dir)
     listed = forgotten_ids(run_dir, input_dir)
     hidden = scan(shards, [*map(bytes, listed), *chosen]) if shards else {}
     if shards:
         places = {path: each.places for path, each in hidden.items()}
-        write_mask(shards, read_manifest(shards).digest, places, complete=not before.is_empty)
+        write_mask(shards, read_manifest(shards).digest, places, complete=True)
     found = {path: mine for path, each in hidden.items() if len((mine := each.of(as_rows(chosen))).row)}
     receipt = {
         "asked": request.words(),
@@ -71,6 +72,27 @@ def forget(run_dir: str, request: Request, input_dir: str = "") -> Receipt:
     name = digest_of([receipt["asked"], read_manifest(shards).digest if shards else ""])
     write_bytes(join(run_dir, RECEIPTS, f"{name}.json"), (json.dumps(receipt, indent=1, sort_keys=True) + "\n").encode())
     return {**receipt, "receipt": join(run_dir, RECEIPTS, f"{name}.json")}
+
+
+def _listed(run_dir: str, input_dir: str, shards: str) -> Listed:
+    """The list as it is, with all that the input run's has, and all that the mask hides: the mask can then be made from it at any time.
+
+    Raises ShardError for a damaged mask where there is no list to make it anew from.
+    """
+    own, of_input = Listed.of(run_dir), Listed.of(input_dir) if input_dir else Listed(frozenset(), frozenset())
+    listed = own.with_(of_input.ids, of_input.repos, of_input.paths)
+    try:
+        mask = Mask.open(shards, read_manifest(shards).digest) if shards else None
+    except ShardError:
+        if own.is_empty:
+            raise
+        return listed
+    return listed.with_(ids_of(mask), ()) if mask else listed
+
+
+def ids_of(mask: Mask) -> set[bytes]:
+    """Of the documents that a mask hides."""
+    return {row.tobytes() for each in mask.places().values() for row in each.doc_id}
 
 
 def check_found(receipt: Receipt) -> None:

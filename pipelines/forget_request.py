@@ -35,7 +35,7 @@ class Request:
 def read_request(doc_ids: str, repos: str, with_keepers: bool, paths: str = "") -> Request:
     """The question that three files ask; any path may be empty. Raises ConfigError for a line that is no id, or if nothing is asked."""
     ids = frozenset(_to_id(line, number, doc_ids) for number, line in _lines(doc_ids))
-    names, places = frozenset(line for _, line in _lines(repos)), frozenset(Place.of(line) for _, line in _lines(paths))
+    names, places = frozenset(line for _, line in _lines(repos)), frozenset(Place.of(line) for _, line in _lines(paths, whole=True))
     if not ids and not names and not places:
         raise ConfigError(
             "Nothing to forget: give --doc-ids FILE, --repos FILE or --paths FILE, with one id (32 hex digits), one repository name, or "
@@ -44,8 +44,11 @@ def read_request(doc_ids: str, repos: str, with_keepers: bool, paths: str = "") 
     return Request(ids, names, with_keepers, places)
 
 
-def _lines(path: str) -> Iterator[tuple[int, str]]:
-    """(number from 1, content) of the lines that say something. A `#` at the start of a line or behind a space begins a comment."""
+def _lines(path: str, *, whole: bool = False) -> Iterator[tuple[int, str]]:
+    """(number from 1, content) of the lines that say something. A `#` at the start of a line or behind a space begins a comment.
+
+    `whole`: only at the start of a line, since a path may hold ` #`; blanks at its ends belong to no path.
+    """
     if not path:
         return
     try:
@@ -55,7 +58,7 @@ def _lines(path: str) -> Iterator[tuple[int, str]]:
     except FileNotFoundError:
         raise InputError(f"There is no file {path}. It should hold one id, one repository name or one path a line.") from None
     for number, line in enumerate(text.split("\n"), 1):
-        if content := re.sub(r"(^|\s)#.*", "", line).strip():
+        if content := re.sub(r"^#.*" if whole else r"(^|\s)#.*", "", line).strip():
             yield number, content
 
 

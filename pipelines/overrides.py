@@ -47,7 +47,7 @@ def _steps(key: str) -> list[str]:
     except tomllib.TOMLDecodeError:
         return []
     steps = []
-    while isinstance(found, dict):
+    while isinstance(found, dict) and found:
         ((step, found),) = found.items()
         steps.append(step)
     return steps
@@ -55,9 +55,10 @@ def _steps(key: str) -> list[str]:
 
 def _value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        found = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text.strip()
+    return found["value"] if len(found) == 1 else text.strip()
 
 
 def _entry(place: Any, step: str, override: str) -> Any:
@@ -75,6 +76,6 @@ def _put(place: Any, last: str, value: Any, override: str) -> None:
 
 
 def _index(place: list[Any], step: str, override: str) -> int:
-    if not step.isdigit() or int(step) >= len(place):
+    if not (step.isascii() and step.isdigit()) or int(step) >= len(place):
         raise ConfigError(f"--set {override!r}: {step!r} must be a number below {len(place)}")
     return int(step)

@@ -51,7 +51,7 @@ def _remedy(lacking: Sequence[str], shard: ShardSettings, tokenizer: TokenizerSe
     return (
         f"tokenizer.masks is not set, and tokenizer.layout = {tokenizer.layout!r} has no <mask_i>, <sep>, <eom> and <dummy_i> without it; "
         f"the objectives in [shard] need some of them ({names}): set tokenizer.masks = {needed}, choose tokenizer.layout = "
-        f'"codegen25", or give {names} no weight'
+        f'"codegen25", or give {names} no weight, in [shard.objectives] too, whose defaults count where nothing else is set'
     )
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from pipelines.corpus import read_columns
+from pipelines.corpus import read_checked, read_part
 from pipelines.shard_plan import doc_ids
 from pipelines.sources.marks import as_marks, hashed_marks
-from pipelines.storage import join, read_bytes, read_manifest
+from pipelines.storage import read_manifest
 from sharding.check import Document, whole_documents
 from sharding.headers import strip_header
 from sharding.objectives import TextTable
@@ -37,17 +37,15 @@ class Kept:
 
     @staticmethod
     def of(curate: str, tokenizer: str) -> Kept:
-        """From the folders of two committed stages."""
-        tables = [
-            read_columns(join(curate, entry.path), ["doc_id", "content_hash"])
-            for entry in read_manifest(curate).files
-            if entry.path.startswith("documents/")
-        ]
+        """From the folders of two committed stages. Raises SpanmillError for files that are not what their manifests list."""
+        entries = [entry for entry in read_manifest(curate).files if entry.path.startswith("documents/")]
+        tables = [read_part(curate, entry, ["doc_id", "content_hash"]) for entry in entries]
         ids = np.concatenate([doc_ids(table) for table in tables])
         hashes = np.concatenate([doc_ids(table, "content_hash") for table in tables])
         order = np.argsort(np.ascontiguousarray(ids).view("V16")[:, 0], kind="stable")
-        text = read_bytes(join(tokenizer, "tokenizer.json")).decode()
-        size = read_manifest(tokenizer).totals["vocab_size"]
+        made = read_manifest(tokenizer)
+        (entry,) = (each for each in made.files if each.path == "tokenizer.json")
+        text, size = read_checked(tokenizer, entry).to_pybytes().decode(), made.totals["vocab_size"]
         return Kept(ids[order], hashes[order], TextTable(*token_bytes(text, size)))
 
     def problems(self, shard: Shard) -> Iterator[str]:

@@ -7,10 +7,11 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from tokenizers import Tokenizer
 
-from contracts.errors import ShardError, StageError
+from contracts.errors import ShardError, SpanmillError, StageError
 from contracts.manifest import Manifest
 from pipelines.cells import sized, some
 from pipelines.corpus import REMOVED_ROWS, read_columns
@@ -53,6 +54,7 @@ def prove(run_dir: str, reporter: Reporter, input_dir: str = "") -> Proof:
     if not own:
         raise StageError(f"{run_dir} holds no finished stage: there is nothing to verify.")
     found: list[str] = []
+    notes: list[str] = []
     folders = folders_of(run_dir, input_dir, STAGES)
     for stage, folder in own.items():
         made = read_manifest(folder)
@@ -62,7 +64,7 @@ def prove(run_dir: str, reporter: Reporter, input_dir: str = "") -> Proof:
                 "curate": _curate,
                 "dedup": _dedup,
                 "tokenizer": _tokenizer,
-                "shard": partial(_shard, folders),
+                "shard": partial(_shard, folders, notes),
             }
             check = checks.get(stage)
             wrong = [f"{stage}: {problem}" for problem in check(folder, made)] if check else []
@@ -73,7 +75,7 @@ def prove(run_dir: str, reporter: Reporter, input_dir: str = "") -> Proof:
     if words:
         reporter.say(f"  forgotten: {words}: {_verdict(wrong)}")
     chained = _chain(own, folders)
-    return Proof([*found, *wrong, *chained.problems], chained.notes)
+    return Proof([*found, *wrong, *chained.problems], [*notes, *chained.notes])
 
 
 def _verdict(wrong: list[str]) -> str:
@@ -154,11 +156,23 @@ def _tokenizer(folder: str, made: Manifest) -> Iterator[str]:
         yield f"tokenizer.json has {max(vocab.values()) + 1:,} ids, the manifest says {made.totals['vocab_size']:,}"
 
 
-def _shard(folders: Mapping[str, str], folder: str, made: Manifest) -> Iterator[str]:
+def _kept(folders: Mapping[str, str], made: Manifest, notes: list[str]) -> Kept | None:
+    """What the texts of shards are compared with; without it a note says why not."""
+    curate, tokenizer = folders.get("curate", ""), folders.get("tokenizer", "")
+    if not curate or not tokenizer:  # that is told of the chain
+        return None
+    if any(read_manifest(folders[stage]).digest != made.upstream[stage] for stage in ("curate", "tokenizer")):
+        return None  # what other stages hold says nothing of these shards; that is told of the chain too
+    try:
+        return Kept.of(curate, tokenizer)
+    except (SpanmillError, OSError, pa.ArrowException) as error:
+        notes.append(f"shard: its texts were not compared with what curate kept, as that cannot be read ({error})")
+        return None
+
+
+def _shard(folders: Mapping[str, str], notes: list[str], folder: str, made: Manifest) -> Iterator[str]:
     """Each shard's own invariants, its texts against curate's, the epochs against one another, and counts against the manifest."""
-    made_of = [folders.get(stage, "") for stage in ("curate", "tokenizer")]
-    same = all(each and read_manifest(each).digest == made.upstream[read_manifest(each).stage] for each in made_of)
-    kept = Kept.of(*made_of) if same else None  # what other stages hold says nothing of these shards
+    kept = _kept(folders, made, notes)
     counts = dict.fromkeys(("rows", "tokens", "documents", "text_tokens"), 0)
     counts["text_tokens"] = -made.totals["grown_tokens"]
     held_by: dict[str, dict[int, tuple[int, int]]] = {}

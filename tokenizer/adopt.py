@@ -34,9 +34,16 @@ def adopt(text: str, where: str, masks: int, layout: Layout = "codegen25") -> Vo
     control tokens are not recognised.
     """
     fields = _fields(text, where)
-    _check_model(fields["model"], where)
-    _check_losses(fields, where)
-    _check_numbers(fields, where)
+    try:
+        _check_model(fields["model"], where)
+        _check_losses(fields, where)
+        _check_numbers(fields, where)
+        _check_added(fields, where)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        words = f"{type(error).__name__}: {error}"
+        raise InputError(
+            f"{where} is not a tokenizer.json that `tokenizers` can load: a field is not as it should be ({words})."
+        ) from None
     vocabulary = finish(_loaded(text, where), layout_controls(layout, masks))
     text_only = _loaded(without_control_tokens(vocabulary.json), where)
     _check_ids(vocabulary, text_only, where)
@@ -129,6 +136,23 @@ def _check_numbers(fields: dict[str, Any], where: str) -> None:
         )
 
 
+def _check_added(fields: dict[str, Any], where: str) -> None:
+    """Added tokens for text stand for their very characters, but decoders take those of the byte alphabet for bytes."""
+    for token in fields.get("added_tokens", []):
+        content = token["content"]
+        if not token["special"] and _spelled(content) != content.encode():
+            shown = f"its added token {content!r} stands for text, but is decoded as the bytes {_spelled(content)!r}"
+            _refuse(where, shown, "Remove it from added_tokens.")
+
+
+def _spelled(content: str) -> bytes:
+    """What a decoder makes of a token."""
+    return b"".join(bytes([_BYTES[character]]) if character in _BYTES else character.encode() for character in content)
+
+
+_BYTES = {character: byte for byte, character in enumerate(printable())}
+
+
 def _check_ids(vocabulary: Vocabulary, text_only: Tokenizer, where: str) -> None:
     """Every token for text must have the id it has in the whole tokenizer."""
     fields = json.loads(vocabulary.json)
@@ -168,7 +192,8 @@ def _check_specials(fields: dict[str, Any], text_only: Tokenizer, where: str) ->
     merged = {vocab.get("".join(pair)) for pair in pairs} | {vocab.get(byte) for byte in printable()}
     for token in fields["added_tokens"]:
         content, index = token["content"], token["id"]
-        if token["special"] and (index in merged or index in text_only.encode(content, add_special_tokens=False).ids):
+        texts = {content, _spelled(content).decode(errors="replace")} if token["special"] else ()
+        if texts and (index in merged or any(index in text_only.encode(each, add_special_tokens=False).ids for each in texts)):
             raise InputError(
                 f"{where}: the text {content!r} is encoded as the control token itself (id {index}), because the ordinary vocabulary "
                 "holds it. Remove it and the merges that lead to it from the vocabulary."

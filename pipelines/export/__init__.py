@@ -78,7 +78,8 @@ def export(run_dir: str, output: str, to: str, unit: str = "row", input_dir: str
         raise ShardError(
             f"The vocabulary has {shards.metadata.vocab_size:,} ids; {MAX_VOCABULARY:,} can be exported. Use a smaller one."
         )
-    _check_apart(absolute(run_dir), absolute(output))
+    for base in filter(None, (run_dir, input_dir)):
+        _check_apart(absolute(base), absolute(output))
     job = Job(shards, absolute(output), folder_names(list(shards.strata)))
     with locked(job.output):
         claim(job.output)
@@ -96,7 +97,7 @@ def _check_apart(run_dir: str, output: str) -> None:
         folder = join(run_dir, stage)
         if output == folder or output.startswith(f"{folder}/"):
             raise OutputError(
-                f"--output {output} lies in the {stage} stage of the run. Choose another folder, such as {run_dir}/export."
+                f"--output {output} lies in the {stage} stage of {run_dir}. Choose another folder, such as {run_dir}/export."
             )
 
 

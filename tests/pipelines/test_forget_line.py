@@ -493,3 +493,40 @@ def test_a_damaged_or_lost_mask_is_made_anew_from_the_list(run_dir: Path, damage
     assert mask.read_bytes() == content
     assert receipt["shards"]["documents"] == 1, "the receipt is about what was asked"
     assert verify(str(run_dir), QUIET) == []
+
+
+def test_a_mask_made_anew_hides_what_the_list_of_the_input_run_has(
+    made: Path, run_dir: Path, tmp_path: Path, corpus: Path, engine: Engine
+) -> None:
+    first, second, *_ = in_shards(made)
+    later = tmp_path / "later"
+    shard(Recipe(**recipe_values(corpus)), str(later), str(run_dir), engine)
+    forget(str(run_dir), asking(first))
+    forget(str(later), asking(second), str(run_dir))
+    mask = later / "shard" / MASK_PATH
+    content = mask.read_bytes()
+    mask.write_bytes(content[:-40])
+    forget(str(later), asking(second))  # without --input: the list has all that was hidden
+    assert mask.read_bytes() == content
+    assert not {first, second} & documents_of(later)
+    assert verify(str(later), QUIET) == verify(str(later), QUIET, str(run_dir)) == []
+
+
+def test_a_mask_that_was_fetched_can_be_made_anew(run_dir: Path, tmp_path: Path) -> None:
+    first, second, *_ = in_shards(run_dir)
+    forget(str(run_dir), asking(first))
+    fetch(["tokenizer", "shard"], str(run_dir), str(tmp_path / "here"), QUIET)
+    here = tmp_path / "here"
+    (here / "shard" / MASK_PATH).write_bytes(b"torn")
+    forget(str(here), asking(second))
+    assert not {first, second} & documents_of(here)
+    shutil.rmtree(here / "forget")
+    (here / "shard" / MASK_PATH).write_bytes(b"torn")
+    for _ in range(2):  # the first refusal leaves nothing that would let the second through
+        with pytest.raises(ShardError, match="copy the file again"):
+            forget(str(here), asking(second))
+
+
+def documents_of(run_dir: Path) -> set[bytes]:
+    """Those that can still be read."""
+    return set(masked_documents(run_dir))

@@ -143,7 +143,7 @@ def test_no_more_names_are_compared_than_is_quick(made: Path) -> None:
 
 def test_paths_are_forgotten_with_a_receipt(run_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "paths").write_text(
-        "src/file9.python\nOwner2/repo\tsrc/file30.python\nowner3/repo\tsrc/file30.python  # not theirs\n"
+        "src/file9.python\nOwner2/repo\tsrc/file30.python\n# not theirs\nowner3/repo\tsrc/file30.python \n"
     )
     output = command("forget", run_dir, "--paths", tmp_path / "paths")
     assert "src/file9.python: 1 document\n" in output

@@ -201,6 +201,8 @@ def test_names_on_the_command_line_are_quoted_as_in_toml(tmp_path: Path, overrid
         ("a..b=1", "must be section.key=value"),
         ('shard.objectives_of."a.causal=1', "quoted as in TOML"),
         ("seed", "must be section.key=value"),
+        ("#x=1", "unknown setting '#x'"),
+        ("source.².path=x", "'²' must be a number below 1"),
         ("source.3.path=x", "must be a number below 1"),
         ("seed.x=1", "has no settings below it"),
     ],

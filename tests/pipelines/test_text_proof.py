@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from run_the_line import QUIET, run
 from pipelines.engine import Engine
 from pipelines.recipe import Recipe
 from pipelines.text_proof import Kept
-from pipelines.verify import verify
+from pipelines.verify import prove, verify
 from sharding.shards import Shard
 
 CHATS = [
@@ -63,3 +65,24 @@ def test_another_text_is_found(marked: Path, source: str) -> None:
     assert problem == f"1 documents do not come back as curate kept them: {first.tobytes().hex()}"
     without = Kept(np.delete(kept.ids, place, 0), np.delete(kept.hashes, place, 0), kept.table)
     assert list(without.problems(shard)) == [problem]
+
+
+@pytest.mark.parametrize(
+    ("path", "damage"),
+    [
+        ("curate/documents/00000.parquet", None),
+        ("curate/documents/00000.parquet", lambda content: content[:-50]),
+        ("tokenizer/tokenizer.json", None),
+        ("tokenizer/tokenizer.json", lambda content: content[:-500]),
+    ],
+)
+def test_damage_of_what_texts_are_compared_with_is_told_once(marked: Path, tmp_path: Path, path: str, damage: Any) -> None:
+    run_dir = shutil.copytree(marked, tmp_path / "run")
+    content = (run_dir / path).read_bytes()
+    (run_dir / path).unlink()
+    if damage:
+        (run_dir / path).write_bytes(damage(content))
+    proof = prove(str(run_dir), QUIET)
+    assert len(proof.problems) == 1
+    assert path.split("/", 1)[1] in proof.problems[0]
+    assert any("its texts were not compared" in note for note in proof.notes)

@@ -74,6 +74,18 @@ def a_hole(fields: dict[str, Any]) -> None:
     fields["model"]["vocab"] = {token: index + (index >= 260) for token, index in vocab.items()}
 
 
+def in_vocabulary(special: str) -> Change:
+    """A special token that no merge leads to, but a word that is looked up whole does."""
+
+    def change(fields: dict[str, Any]) -> None:
+        index = len(fields["model"]["vocab"])
+        fields["model"] |= {"ignore_merges": True, "vocab": {**fields["model"]["vocab"], special: index}}
+        flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+        fields["added_tokens"] = [{"id": index, "content": special, "special": True, **flags}]
+
+    return change
+
+
 def split(behavior: str) -> Change:
     def change(fields: dict[str, Any]) -> None:
         step = {"type": "Split", "pattern": {"String": "x"}, "behavior": behavior, "invert": False}
@@ -101,6 +113,15 @@ def split(behavior: str) -> Change:
         (with_added(AddedToken("foo", lstrip=True)), "its added token 'foo' swallows white space beside it"),
         (with_added(AddedToken("foo", rstrip=True)), "its added token 'foo' swallows white space beside it"),
         (with_added(AddedToken("return"), special=True), "the text 'return' is encoded as the control token itself"),
+        (
+            with_added(AddedToken("\u0120self")),
+            "its added token '\u0120self' stands for text, but is decoded as the bytes b' self'",
+        ),
+        (with_added(AddedToken("\u0142")), "is decoded as the bytes"),
+        (changed(in_vocabulary("\u0120zzz")), "is encoded as the control token itself"),
+        (changed(lambda f: f.update(added_tokens=None)), "a field is not as it should be"),
+        (changed(lambda f: f.update(added_tokens=[{"content": "x"}])), "a field is not as it should be"),
+        (changed(lambda f: f.update(normalizer="NFC")), "a field is not as it should be"),
         ("[]", "is not a tokenizer.json"),
         ('{"model": {"type": "BPE"}}', "its model has no vocab and merges"),
     ],
