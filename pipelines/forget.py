@@ -58,7 +58,7 @@ def forget(run_dir: str, request: Request, input_dir: str = "") -> Receipt:
     chosen = ids.union(row["keeper_id"] for row in keepers) if request.with_keepers else ids
     before.with_(chosen, request.repos, request.paths).write(run_dir)
     listed = forgotten_ids(run_dir, input_dir)
-    hidden = scan(shards, [*map(bytes, listed), *chosen]) if shards else {}
+    hidden = scan(shards, map(bytes, listed)) if shards else {}
     if shards:
         places = {path: each.places for path, each in hidden.items()}
         write_mask(shards, read_manifest(shards).digest, places, complete=True)

@@ -15,13 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from contracts.errors import InputError
 from contracts.schemas import DOCUMENT
+from pipelines.named import row_groups
 from pipelines.storage import exists, join, read_manifest
-from pipelines.storage.errors import reading
-from pipelines.storage.systems import file_system
 from sharding.whereabouts import among
 
 READERS = 8
@@ -122,21 +119,8 @@ def _read(path: str, columns: Sequence[str] | None, condition: Condition) -> lis
     From a store only those columns are fetched: a request a row group for the one that decides.
     """
     found: list[Row] = []
-    try:
-        with reading(path):
-            fs, name = file_system(path)
-            with fs.open(name, "rb", cache_type="none") as file:
-                parquet = pq.ParquetFile(file)
-                for group in range(parquet.num_row_groups):
-                    found += _passing(partial(parquet.read_row_group, group, use_threads=False), columns, condition)
-    except (FileNotFoundError, pa.ArrowInvalid) as error:
-        raise InputError(f"{path} cannot be read ({error}): it was removed or damaged. Make the stage again.") from None
+    for table, read in row_groups(path, (condition.column,)):
+        passed = condition.holds(table[condition.column])
+        if pc.any(passed).as_py():
+            found += read(columns=list(columns) if columns else None).filter(passed).to_pylist()
     return found
-
-
-def _passing(read: Callable[..., pa.Table], columns: Sequence[str] | None, condition: Condition) -> list[Row]:
-    passed = condition.holds(read(columns=[condition.column])[condition.column])
-    if not pc.any(passed).as_py():
-        return []
-    rows: list[Row] = read(columns=list(columns) if columns else None).filter(passed).to_pylist()
-    return rows

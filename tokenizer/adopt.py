@@ -16,6 +16,7 @@ from contracts.errors import InputError
 from contracts.special_tokens import Layout, layout_controls
 from tokenizer.layout import HARD_TEXT, Vocabulary, finish, without_control_tokens
 from tokenizer.ranks import printable
+from tokenizer.token_bytes import BYTE_OF
 
 MOST_IDS = 2**24
 """Ids that a vocabulary may have: as many as tokenizer.vocab_size may ask for."""
@@ -147,10 +148,7 @@ def _check_added(fields: dict[str, Any], where: str) -> None:
 
 def _spelled(content: str) -> bytes:
     """What a decoder makes of a token."""
-    return b"".join(bytes([_BYTES[character]]) if character in _BYTES else character.encode() for character in content)
-
-
-_BYTES = {character: byte for byte, character in enumerate(printable())}
+    return b"".join(bytes([BYTE_OF[character]]) if character in BYTE_OF else character.encode() for character in content)
 
 
 def _check_ids(vocabulary: Vocabulary, text_only: Tokenizer, where: str) -> None:

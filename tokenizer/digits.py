@@ -37,7 +37,7 @@ def _alone(characters: Sequence[str]) -> list[int]:
 def split_at_digits(data: Bytes, offsets: Int64) -> tuple[Int64, Int64]:
     """Offsets of stretches that are a digit or hold none, and for each document the number of its first (with one more at the end).
 
-    `data` is UTF-8, `offsets` int64[n + 1]. An empty document is one empty stretch. Cost: about 1 ns a byte; 16 bytes of memory a digit.
+    `data` is UTF-8, `offsets` int64[n + 1]. An empty document is one empty stretch. Cost: about 1.5 ns a byte; 16 bytes of memory a digit.
     """
     return _split(data, offsets, digits())
 
@@ -45,9 +45,8 @@ def split_at_digits(data: Bytes, offsets: Int64) -> tuple[Int64, Int64]:
 @njit(cache=True, nogil=True)
 def _split(data: Bytes, offsets: Int64, digit: npt.NDArray[np.bool_]) -> tuple[Int64, Int64]:
     first = np.zeros(len(offsets), np.int64)
-    bounds = np.empty(
-        2 * _digits_in(data, offsets, digit) + len(offsets), np.int64
-    )  # at most: two a digit, one a document, the end
+    most = 2 * _digits_in(data, offsets, digit) + len(offsets)  # two a digit, one a document, the end
+    bounds = np.empty(most, np.int64)
     n = 0
     for document in range(len(offsets) - 1):
         first[document] = n

@@ -27,11 +27,12 @@ def token_bytes(tokenizer_json: str, vocab_size: int) -> tuple[npt.NDArray[np.in
     return offsets, np.frombuffer(b"".join(texts), np.uint8)
 
 
-_BYTE_OF = {character: byte for byte, character in enumerate(printable())}
+BYTE_OF = {character: byte for byte, character in enumerate(printable())}
+"""The byte that each character of the byte-level alphabet stands for."""
 
 
 def _decode(token: str) -> bytes:
     """A vocabulary entry's bytes. One that is not written in the alphabet stands for itself, as `tokenizers` decodes it."""
-    if all(character in _BYTE_OF for character in token):
-        return bytes(_BYTE_OF[character] for character in token)
+    if all(character in BYTE_OF for character in token):
+        return bytes(BYTE_OF[character] for character in token)
     return token.encode()

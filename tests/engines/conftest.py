@@ -26,7 +26,7 @@ RECIPE = HERE.parents[1] / "configs" / "small_corpus.toml"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    reason = jars.missing() or ("" if importlib.util.find_spec("pyspark") else "no pyspark")
+    reason = jars.missing() or ("" if importlib.util.find_spec("pyspark") else "no pyspark: `make test-engines` runs this")
     for item in items:
         if HERE in item.path.parents and reason:
             item.add_marker(pytest.mark.skip(reason=reason))

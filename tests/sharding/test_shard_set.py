@@ -30,7 +30,7 @@ def many(tmp_path: Path) -> Path:
     return write_stage(tmp_path / "many", [(f"{number:05d}.arrow", "code", 2) for number in range(300)])
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="only /proc/self/fd tells which files are open")
 def test_all_files_of_a_disk_stay_open_without_a_file_descriptor(many: Path) -> None:
     shards = open_shards(str(many))
     for _ in range(2):
