@@ -3,7 +3,8 @@
     python benchmarks/open_shards.py [--files 600 8000] [--rows 64] [--reads 20000] [--work DIR]
 
 Makes stages of so many small shards of one stratum, each with the control ids of a whole vocabulary, and reads rows at random places of
-one set, as views. `opened` counts files that were opened: more than there are files means that some had to be opened again. `KB a file`: by which the process grows, the rows themselves included that were seen.
+one set, as views, twice. `opened` counts files that were opened: more than there are means that some had to be opened again. `KB a
+file`: by which the process grows, the rows that were seen included.
 """
 
 from __future__ import annotations
@@ -34,9 +35,8 @@ def main() -> None:
     parser.add_argument("--reads", type=int, default=20_000, help="rows that are read (default 20,000)")
     parser.add_argument("--work", type=Path, help="folder for temporary files (default: the system's)")
     arguments = parser.parse_args()
-    print(
-        f"{'files':>8} {'start-up ms':>12} {'rows/s, first':>14} {'rows/s, again':>14} {'KB a file':>10} {'opened':>8} {'descriptors':>12}"
-    )
+    heads = ("start-up ms", "rows/s, first", "rows/s, again", "KB a file", "opened", "descriptors")
+    print(f"{'files':>8} {heads[0]:>12} {heads[1]:>14} {heads[2]:>14} {heads[3]:>10} {heads[4]:>8} {heads[5]:>12}")
     for files in arguments.files:
         with tempfile.TemporaryDirectory(prefix="spanmill-bench-", dir=arguments.work) as name:
             make(Path(name), files, arguments.rows)

@@ -3,9 +3,11 @@
 `open_shards` reads the manifest and opens nothing but the first file; every other file is opened when a row of it is first asked for, in
 0.1 ms, and stays open. What grows with the corpus is small beside it:
 
-    start-up           0.6 s and 84 MiB for a manifest of 100,000 files, which are 4.6 TiB of text at 48 MiB each; 40 ms for 8,000
-    an open file       23 KiB, and 14 KiB for each of its batches that was seen: 0.14 MiB for 48 MiB of text
-    in random order    150,000 rows/s over 600 files, and 4,000 over 8,000, which are more than are open at once (one core, views of rows)
+    start-up           25 ms for a manifest of 8,000 files, which are 0.4 TiB of text at 48 MiB each
+    an open file       some tens of KB
+    in random order    200,000 rows/s over 600 files, and 8,000 over 8,000, which are more than are open at once (one core, views of rows)
+
+(benchmarks/open_shards.py, on small shards)
 """
 
 from __future__ import annotations
@@ -30,8 +32,7 @@ from sharding.token_ids import TokenIds, token_dtype
 __all__ = ["SegmentTable", "Shard", "ShardMetadata", "ShardSet", "TokenIds", "open_shards", "token_dtype", "write_shard"]
 
 MAX_MAPPED = 4096
-"""Files of a set on a disk that are open at once. Each is a mapping, of which a process may have 65,530, and holds no file descriptor.
-Of 48 MiB of text each, all together take 0.6 GB besides the pages that the kernel keeps for all processes."""
+"""Files of a set on a disk that are open at once. Each is a mapping, of which a process may have 65,530, and holds no file descriptor."""
 
 MAX_IN_MEMORY = 256
 MAX_BYTES_IN_MEMORY = 4 * 2**30
